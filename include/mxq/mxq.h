@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mxq.h -- the public API of libmxq: block-scaled FP8 numbers on CPUs.
+ *
+ * Read it top to bottom: it is meant as the manual.
+ *
+ * What the library does.  It converts matrices of F32, BF16 or F16 values to the OCP microscaling
+ * format MXFP8 and back.  32 consecutive values of a row form a block; a block is stored as 32
+ * one-byte elements (E4M3 or E5M2) and one shared scale (E8M0, a power of two):
+ *
+ *     value = element * 2^(scale - 127)
+ *
+ * What it promises.
+ *   - Every element is correctly rounded, once, from the exact scaled value.
+ *   - The bytes depend on the arguments alone: not on the instruction set, the number of threads,
+ *     how the caller cuts a matrix into calls along rows or blocks, or the caller's MXCSR/FPCR.
+ *   - No function prints, aborts, allocates, locks, starts a thread, installs a handler or changes
+ *     floating-point state that the caller can see.  The only global is one atomic pointer, to the
+ *     kernels of the active instruction set.
+ *   - Every function may be called from any number of threads at once, as long as no two of them
+ *     write the same memory.
+ *
+ * Words.  A block is the set of elements that share a scale.  amax is the largest magnitude of a
+ * block.  emax is the exponent of the largest power of two an element code can hold.  A stride is
+ * the distance from one row to the next, in values for a struct mxq_matrix, in bytes for a struct
+ * mxq_quantized (where an element is a byte).
+ */
+#ifndef MXQ_H
+#define MXQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mxq/version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MXQ_API       __attribute__((visibility("default")))
+#define MXQ_NODISCARD __attribute__((warn_unused_result))
+#else
+#define MXQ_API
+#define MXQ_NODISCARD
+#endif
+
+/* ============================================================================================== */
+/*                                        Status and errors                                       */
+/* ============================================================================================== */
+
+/* What a function returns.  Whenever the status is not MXQ_OK, no output has been written. */
+enum mxq_status {
+    MXQ_OK = 0,
+    MXQ_ERR_ARGUMENT,  /* a pointer is null, an enumerator unknown, a reserved field not zero */
+    MXQ_ERR_FORMAT,    /* this combination of element, scale and block shape is not supported */
+    MXQ_ERR_SHAPE,     /* shapes differ, a stride is shorter than a row, or a size overflows */
+    MXQ_ERR_OVERLAP,   /* an output overlaps another operand */
+    MXQ_ERR_NONFINITE, /* the input holds a NaN or an infinity, and the caller asked for an error */
+    MXQ_ERR_ISA        /* this instruction set is unknown, or not available on this machine */
+};
+
+/* Detail about a failure, in memory of the caller.  Functions that take a `struct mxq_error *`
+ * accept NULL; they fill it only when they fail. */
+struct mxq_error {
+    enum mxq_status status;
+    const char *what; /* a static sentence: the argument at fault and what it must be */
+    uint64_t row;     /* MXQ_ERR_NONFINITE: where the first NaN or infinity is, in row-major */
+    uint64_t col;     /* order; otherwise 0 */
+};
+
+/* Returns one static sentence, such as "an output overlaps another operand"; never NULL. */
+MXQ_API const char *mxq_status_string(enum mxq_status status);
+
+/* Returns MXQ_VERSION_STRING of the library that is really loaded. */
+MXQ_API const char *mxq_version(void);
+
+/* ============================================================================================== */
+/*                                             Formats                                            */
+/* ============================================================================================== */
+
+/* Types of the wide side: what is quantized, and what dequantization returns. */
+enum mxq_type {
+    MXQ_F32 = 0, /* IEEE 754 binary32 */
+    MXQ_BF16,    /* the upper half of an F32: s1 e8 m7 */
+    MXQ_F16      /* IEEE 754 binary16: s1 e5 m10 */
+};
+#define MXQ_TYPES 3
+
+/* Element codes.
+ *
+ *   code   bits       bias  largest finite   smallest subnormal  infinities  NaN codes
+ *   E4M3   s1 e4 m3      7  448   (0x7E)     2^-9                none        0x7F 0xFF
+ *   E5M2   s1 e5 m2     15  57344 (0x7B)     2^-16               0x7C 0xFC   0x7D-0x7F, 0xFD-0xFF
+ *
+ * Source: OCP Microscaling Formats (MX) v1.0; OCP 8-bit Floating Point (OFP8) v1.0. */
+enum mxq_element { MXQ_E4M3 = 0, MXQ_E5M2 };
+#define MXQ_ELEMENTS 2
+
+/* Shared scales.  E8M0: the value 2^(code - 127), code 0xFF is NaN; there is no zero, no sign. */
+enum mxq_scale { MXQ_E8M0 = 0 };
+
+/* A block-scaled format: element code x scale code x block shape.  A block spans block_rows x
+ * block_cols values that share one scale; columns run along K, the axis that a GEMM sums over. */
+struct mxq_format {
+    enum mxq_element element;
+    enum mxq_scale scale;
+    uint32_t block_rows;
+    uint32_t block_cols;
+};
+
+/* The formats that are supported today: OCP MX v1.0, 1 x 32 blocks. */
+static const struct mxq_format mxq_mxfp8_e4m3 = {MXQ_E4M3, MXQ_E8M0, 1, 32};
+static const struct mxq_format mxq_mxfp8_e5m2 = {MXQ_E5M2, MXQ_E8M0, 1, 32};
+
+/* How a block's E8M0 scale follows from its amax.  With E the 8-bit exponent field and M the 23-bit
+ * mantissa field of amax as an F32:
+ *
+ *     code = clamp(E - emax + d, 0, 254)          emax: 8 for E4M3, 15 for E5M2
+ *
+ *   mode    d = 1 exactly when                  largest scaled magnitude, and who scales so
+ *   floor   never                               may saturate up to 12.5 %; the OCP v1.0 text
+ *   ceil    M > 0                               never saturates
+ *   even    amax rounded to the element's       saturates only what rounds down to the largest;
+ *           mantissa would carry: M >= 0x780000 AMD Quark, torchao (option)
+ *           (E4M3), 0x700000 (E5M2)
+ *   rceil   M > 0x600000: amax * (1/max)        never saturates and never wastes a binade: the
+ *           rounded up to a power of two        default; NVIDIA, torchao (inference)
+ *   ct      M >= 0x600000                       compressed-tensors, llm-compressor
+ *
+ * rceil follows the rounded F32 product for the one amax per element where the two readings differ
+ * (docs/numerics.md).  A block of zeros has code 0; a block that holds a NaN or an infinity has code
+ * 0xFF, and no other block ever has. */
+enum mxq_scale_mode {
+    MXQ_SCALE_RCEIL = 0,
+    MXQ_SCALE_FLOOR,
+    MXQ_SCALE_CEIL,
+    MXQ_SCALE_EVEN,
+    MXQ_SCALE_CT
+};
+#define MXQ_SCALE_MODES 5
+
+/* What to do with a block that holds a NaN or an infinity. */
+enum mxq_nonfinite {
+    MXQ_NONFINITE_NAN = 0, /* scale 0xFF, every element 0x7F: the whole block reads as NaN */
+    MXQ_NONFINITE_ERROR    /* write nothing, return MXQ_ERR_NONFINITE and the first position */
+};
+
+/* ============================================================================================== */
+/*                                            Matrices                                            */
+/* ============================================================================================== */
+
+/* A row-major matrix of wide values in memory of the caller.  data need not be aligned. */
+struct mxq_matrix {
+    void *data; /* only read where the matrix is an input */
+    enum mxq_type type;
+    size_t rows;
+    size_t cols;
+    size_t stride; /* values from one row to the next, at least cols */
+};
+
+/* A quantized row-major matrix in memory of the caller.
+ *
+ *   elements   row r starts at elements + r * elements_stride; one byte per value
+ *   scales     row r starts at scales + r * scales_stride; one byte per block, the last block of a
+ *              row may be partial: ceil(cols / block_cols) bytes a row
+ */
+struct mxq_quantized {
+    struct mxq_format format;
+    size_t rows;
+    size_t cols;
+    uint8_t *elements;
+    size_t elements_stride; /* in bytes */
+    uint8_t *scales;
+    size_t scales_stride; /* in bytes */
+};
+
+/* The dense sizes of a quantized matrix. */
+struct mxq_sizes {
+    size_t elements_row_bytes; /* one row of elements: the smallest elements_stride */
+    size_t scales_row_bytes;   /* one row of scales: the smallest scales_stride */
+    size_t elements_bytes;     /* rows * elements_row_bytes */
+    size_t scales_bytes;       /* rows * scales_row_bytes */
+};
+
+/* Computes the dense sizes of rows x cols values in a format.  Returns MXQ_OK, MXQ_ERR_FORMAT, or
+ * MXQ_ERR_SHAPE when a size overflows size_t. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_quantized_sizes(const struct mxq_format *format,
+                                                          size_t rows, size_t cols,
+                                                          struct mxq_sizes *sizes);
+
+/* Returns the bytes of one value of a type (4 or 2), or 0 when the type is unknown. */
+MXQ_API size_t mxq_type_bytes(enum mxq_type type);
+
+/* ============================================================================================== */
+/*                                             Threads                                            */
+/* ============================================================================================== */
+
+/* The caller's threads.  run() calls task(context, i) exactly once for each i in 0 .. tasks - 1, in
+ * any order, on any threads, and returns when all calls have returned.  How tasks are laid over
+ * threads never changes a result.  Adapters: mxq/pthreadpool.h, mxq/openmp.h. */
+struct mxq_parallel {
+    void (*run)(void *pool, size_t tasks, void (*task)(void *context, size_t index), void *context);
+    void *pool; /* handed to run() */
+};
+
+/* ============================================================================================== */
+/*                                           Quantization                                         */
+/* ============================================================================================== */
+
+/* Options of mxq_quantize().  Initialise with MXQ_QUANTIZE_OPTIONS, then change fields. */
+struct mxq_quantize_options {
+    size_t struct_bytes; /* sizeof(struct mxq_quantize_options) */
+    enum mxq_scale_mode scale_mode;
+    enum mxq_nonfinite nonfinite;
+    const struct mxq_parallel *parallel; /* NULL: this thread */
+};
+#define MXQ_QUANTIZE_OPTIONS                                                                       \
+    {                                                                                              \
+        sizeof(struct mxq_quantize_options), MXQ_SCALE_RCEIL, MXQ_NONFINITE_NAN, NULL              \
+    }
+
+/* mxq_quantize() converts a matrix to a block-scaled format.  For each block:
+ *
+ *     scale   = code(amax), by the rule of options->scale_mode
+ *     element = round(x * 2^(127 - scale))
+ *
+ * rounded to nearest even, once, from the exact product; magnitudes beyond the largest finite
+ * element saturate to it; subnormal element codes are used; the sign of zero is kept.
+ *
+ *   q         out  format, shape and strides set by the caller; elements and scales are written
+ *   x         in   same rows and cols as q
+ *   options   in   NULL for the defaults: rceil, NaN blocks, this thread
+ *   error     out  may be NULL
+ *
+ * cols need not be a multiple of the block: missing elements of the last block count as +0 and are
+ * not written.  rows or cols may be 0.  Bytes between rows are not touched.
+ *
+ * A block that holds a NaN or an infinity becomes a NaN block (scale 0xFF, elements 0x7F), or, with
+ * MXQ_NONFINITE_ERROR, the call fails with MXQ_ERR_NONFINITE and writes nothing; this costs a second
+ * read of x.
+ *
+ * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE, MXQ_ERR_OVERLAP or
+ * MXQ_ERR_NONFINITE.
+ *
+ * Source: OCP Microscaling Formats (MX) v1.0, section 6.3; docs/numerics.md. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_quantize(const struct mxq_quantized *q,
+                                                   const struct mxq_matrix *x,
+                                                   const struct mxq_quantize_options *options,
+                                                   struct mxq_error *error);
+
+/* mxq_dequantize() converts back:
+ *
+ *     y = element * 2^(scale - 127)
+ *
+ * exact in F32 (a magnitude beyond F32 becomes an infinity, subnormal results are kept), then
+ * rounded once, to nearest even, when y is BF16 or F16.  Scale 0xFF and NaN elements give the
+ * canonical NaN: 0x7FC00000 in F32, 0x7FC0 in BF16, 0x7E00 in F16.
+ *
+ *   y         out  same rows and cols as q; y->data is written, bytes between rows are not
+ *   q         in
+ *   parallel  in   NULL: this thread
+ *   error     out  may be NULL
+ *
+ * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE or MXQ_ERR_OVERLAP. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_dequantize(const struct mxq_matrix *y,
+                                                     const struct mxq_quantized *q,
+                                                     const struct mxq_parallel *parallel,
+                                                     struct mxq_error *error);
+
+/* ============================================================================================== */
+/*                                        Instruction sets                                        */
+/* ============================================================================================== */
+
+/* The library picks the best instruction set of the machine on first use.  MXQ_ISA in the
+ * environment overrides that choice, mxq_set_isa() overrides both.  Results never depend on it. */
+
+/* Returns the name of the active instruction set: "avx512", "avx2", "neon" or "scalar".  When
+ * MXQ_ISA names something unknown or not available here, the library falls to "scalar", and this
+ * function says so. */
+MXQ_API const char *mxq_isa(void);
+
+/* Makes an instruction set the active one, for the whole process, from the next call on.  NULL
+ * returns to the automatic choice.  Returns MXQ_OK, or MXQ_ERR_ISA when the name is unknown or the
+ * machine cannot run it; then nothing changes. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_set_isa(const char *name);
+
+/* One instruction set of this build. */
+struct mxq_isa_info {
+    const char *name;
+    int available;       /* 1 when this machine can run it */
+    const char *missing; /* the CPU or operating-system features that are missing, or "" */
+};
+
+/* Fills info for instruction set `index`, best first; returns 0 when there is no such index. */
+MXQ_API int mxq_isa_info(size_t index, struct mxq_isa_info *info);
+
+/* Returns the name of kernel `index`, such as "pack_e4m3_f32", or NULL past the last one. */
+MXQ_API const char *mxq_kernel_name(size_t index);
+
+/* Returns the name of the instruction set whose code runs as kernel `kernel` when `isa` (an index
+ * as for mxq_isa_info) is active: its own name, or that of the one it inherits from; NULL when an
+ * index is out of range. */
+MXQ_API const char *mxq_kernel_isa(size_t kernel, size_t isa);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
