@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quantize.c -- amax, scale and pack block by block, the reference. */
+#include "scalar/pack.h"
+
+static inline void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                   const struct mxq_scale_rule *rule, enum mxq_element element,
+                                   enum mxq_type type)
+{
+    for (size_t b = 0; b < blocks; b++) {
+        const unsigned char *block =
+            (const unsigned char *)x + b * MXQ_BLOCK * mxq_type_bytes(type);
+        uint32_t amax;
+        mxq_kernels_scalar.amax[type](&amax, block, 1);
+        mxq_scale_e8m0_scalar(scale + b, &amax, 1, rule);
+        pack_block(elements, x, b, scale[b], element, type);
+    }
+}
+
+void mxq_quantize_e4m3_f32_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                  const struct mxq_scale_rule *rule)
+{
+    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E4M3, MXQ_F32);
+}
+
+void mxq_quantize_e4m3_bf16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                   const struct mxq_scale_rule *rule)
+{
+    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E4M3, MXQ_BF16);
+}
+
+void mxq_quantize_e4m3_f16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                  const struct mxq_scale_rule *rule)
+{
+    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E4M3, MXQ_F16);
+}
+
+void mxq_quantize_e5m2_f32_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                  const struct mxq_scale_rule *rule)
+{
+    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E5M2, MXQ_F32);
+}
+
+void mxq_quantize_e5m2_bf16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                   const struct mxq_scale_rule *rule)
+{
+    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E5M2, MXQ_BF16);
+}
+
+void mxq_quantize_e5m2_f16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                  const struct mxq_scale_rule *rule)
+{
+    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E5M2, MXQ_F16);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table.c -- the scalar row of the kernel matrix. */
+#include "cpu.h"
+#include "kernels.h"
+
+/* clang-format off */
+const struct mxq_kernels mxq_kernels_scalar = {
+    .isa = "scalar",
+    .requires = 0,
+
+    .amax[MXQ_F32]                  = mxq_amax_f32_scalar,
+    .amax[MXQ_BF16]                 = mxq_amax_bf16_scalar,
+    .amax[MXQ_F16]                  = mxq_amax_f16_scalar,
+
+    .scale[MXQ_E8M0]                = mxq_scale_e8m0_scalar,
+
+    .pack[MXQ_E4M3][MXQ_F32]        = mxq_pack_e4m3_f32_scalar,
+    .pack[MXQ_E4M3][MXQ_BF16]       = mxq_pack_e4m3_bf16_scalar,
+    .pack[MXQ_E4M3][MXQ_F16]        = mxq_pack_e4m3_f16_scalar,
+    .pack[MXQ_E5M2][MXQ_F32]        = mxq_pack_e5m2_f32_scalar,
+    .pack[MXQ_E5M2][MXQ_BF16]       = mxq_pack_e5m2_bf16_scalar,
+    .pack[MXQ_E5M2][MXQ_F16]        = mxq_pack_e5m2_f16_scalar,
+
+    .unpack[MXQ_E4M3][MXQ_F32]      = mxq_unpack_f32_e4m3_scalar,
+    .unpack[MXQ_E4M3][MXQ_BF16]     = mxq_unpack_bf16_e4m3_scalar,
+    .unpack[MXQ_E4M3][MXQ_F16]      = mxq_unpack_f16_e4m3_scalar,
+    .unpack[MXQ_E5M2][MXQ_F32]      = mxq_unpack_f32_e5m2_scalar,
+    .unpack[MXQ_E5M2][MXQ_BF16]     = mxq_unpack_bf16_e5m2_scalar,
+    .unpack[MXQ_E5M2][MXQ_F16]      = mxq_unpack_f16_e5m2_scalar,
+
+    .quantize[MXQ_E4M3][MXQ_F32]    = mxq_quantize_e4m3_f32_scalar,
+    .quantize[MXQ_E4M3][MXQ_BF16]   = mxq_quantize_e4m3_bf16_scalar,
+    .quantize[MXQ_E4M3][MXQ_F16]    = mxq_quantize_e4m3_f16_scalar,
+    .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_scalar,
+    .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_scalar,
+    .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_scalar,
+};
+/* clang-format on */
