@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* matrix.h -- what quantize and dequantize share: checks of operands, and the cut into tasks. */
+#ifndef MXQ_MATRIX_H
+#define MXQ_MATRIX_H
+
+#include "kernels.h"
+
+/* Fills `error`, if there is one, and returns `status`. */
+enum mxq_status mxq_fail(struct mxq_error *error, enum mxq_status status, const char *what);
+
+/* Checks a quantized and a wide matrix against each other.  `output` names the operands that are
+ * written: overlap is refused only where at least one of the two is. */
+enum mxq_output { MXQ_OUTPUT_QUANTIZED, MXQ_OUTPUT_WIDE };
+enum mxq_status mxq_check_operands(const struct mxq_quantized *q, const struct mxq_matrix *x,
+                                   enum mxq_output output, struct mxq_error *error);
+
+/* A run of consecutive blocks of one row: what a kernel sees. */
+struct mxq_run {
+    uint8_t *elements;
+    uint8_t *scales;
+    unsigned char *wide;
+    size_t row;
+    size_t block;  /* the first one, in its row */
+    size_t blocks; /* whole blocks */
+    size_t tail;   /* elements of a partial block behind them, 0 .. MXQ_BLOCK - 1 */
+};
+
+/* Calls visit(context, run) for every run of the matrix, over the threads of `parallel`, each call
+ * inside the contract's floating-point environment.  A matrix without gaps is one long row.  The cut
+ * does not depend on the number of threads. */
+void mxq_for_each_run(const struct mxq_quantized *q, const struct mxq_matrix *x,
+                      const struct mxq_parallel *parallel,
+                      void (*visit)(void *context, const struct mxq_run *run), void *context);
+
+#endif
