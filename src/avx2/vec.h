@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vec.h -- the vocabulary of lanes/ in AVX2 with FMA and F16C. */
+#ifndef MXQ_VEC_H
+#define MXQ_VEC_H
+
+#include <stdint.h>
+
+#include "simd.h"
+
+/* clang-format off */
+#define VEC_LANES 8
+typedef __m256i vec;
+
+static inline vec vec_set1(uint32_t v)              { return _mm256_set1_epi32((int)v); }
+static inline vec vec_load(const void *p)           { return _mm256_loadu_si256((const vec *)p); }
+static inline void vec_store(void *p, vec a)        { _mm256_storeu_si256((vec *)p, a); }
+static inline vec vec_and(vec a, vec b)             { return _mm256_and_si256(a, b); }
+static inline vec vec_andnot(vec a, vec b)          { return _mm256_andnot_si256(a, b); }
+static inline vec vec_or(vec a, vec b)              { return _mm256_or_si256(a, b); }
+static inline vec vec_add(vec a, vec b)             { return _mm256_add_epi32(a, b); }
+static inline vec vec_sub(vec a, vec b)             { return _mm256_sub_epi32(a, b); }
+static inline vec vec_max(vec a, vec b)             { return _mm256_max_epi32(a, b); }
+static inline vec vec_min(vec a, vec b)             { return _mm256_min_epi32(a, b); }
+static inline vec vec_gt(vec a, vec b)              { return _mm256_cmpgt_epi32(a, b); }
+static inline vec vec_eq(vec a, vec b)              { return _mm256_cmpeq_epi32(a, b); }
+static inline uint32_t vec_mask(vec a)              { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(a)); }
+#define vec_srl(a, n)                                 _mm256_srli_epi32(a, n)
+#define vec_sll(a, n)                                 _mm256_slli_epi32(a, n)
+
+static inline __m256 vec_as_ps(vec a)               { return _mm256_castsi256_ps(a); }
+static inline vec vec_of_ps(__m256 a)               { return _mm256_castps_si256(a); }
+static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(_mm256_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
+
+static inline __m128i vec_load_128(const void *p)   { return _mm_loadu_si128((const __m128i *)p); }
+static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm256_cvtepu16_epi32(vec_load_128(p)), 16); }
+static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm256_cvtph_ps(vec_load_128(p))); }
+static inline vec vec_load_u8(const void *p)        { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+static inline void vec_store_bf16(void *p, vec a)
+{
+    const vec upper = _mm256_packus_epi32(vec_srl(a, 16), vec_set1(0));
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(upper, 0x08)));
+}
+static inline void vec_store_u8(void *p, vec a)
+{
+    const vec words = _mm256_packus_epi32(a, a), bytes = _mm256_packus_epi16(words, words);
+    const vec order = _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0);
+    _mm_storel_epi64((__m128i *)p, _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order)));
+}
+static inline void vec_store_f16(void *p, vec a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(vec_as_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/* Each stage folds pairs of vectors into one: 32-bit lanes, then 64-bit, then 128-bit ones. */
+static inline vec vec_fold_32(vec a, vec b)         { return vec_max(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)); }
+static inline vec vec_fold_64(vec a, vec b)         { return vec_max(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)); }
+static inline vec vec_fold_128(vec a, vec b)
+{
+    return vec_max(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+/* clang-format on */
+
+static inline vec vec_reduce_max(const vec v[8])
+{
+    vec quads[2];
+    for (int i = 0; i < 2; i++)
+        quads[i] = vec_fold_64(vec_fold_32(v[4 * i], v[4 * i + 1]),
+                               vec_fold_32(v[4 * i + 2], v[4 * i + 3]));
+    return vec_fold_128(quads[0], quads[1]);
+}
+
+static inline vec vec_clamp(vec x, vec limit)
+{
+    const vec sign = vec_and(x, vec_set1(0x80000000));
+    return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
+}
+
+/* Drops the sign of x: VEX has no maximum of magnitudes that would carry it along. */
+static inline vec vec_round(vec x, vec smallest, vec grid)
+{
+    const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
+    const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
+    return vec_of_ps(_mm256_fmadd_ps(vec_as_ps(binade), vec_as_ps(grid), vec_as_ps(magnitude)));
+}
+
+/* In units of the upper half of t, where the field counts 2^7. */
+static inline vec vec_code_bias(vec field, int mantissa_bits)
+{
+    (void)mantissa_bits;
+    return vec_sll(field, 7);
+}
+
+/* 16 codes in 16-bit lanes, from two t: 0 field[8] 0.. n[5].  The upper half counts field << 7, so
+ * one VPMADDWD with n weighted by 2^(7 - mbits) gives (code + bias) << (7 - mbits). */
+static inline vec vec_codes_16(vec t0, vec t1, uint32_t bias, int mantissa_bits)
+{
+    const vec weights = vec_set1(UINT32_C(1) << 16 | UINT32_C(1) << (7 - mantissa_bits));
+    const vec sums =
+        _mm256_packs_epi32(_mm256_madd_epi16(t0, weights), _mm256_madd_epi16(t1, weights));
+    const vec codes = _mm256_sub_epi16(sums, _mm256_set1_epi16((short)bias));
+    return _mm256_srl_epi16(codes, _mm_cvtsi32_si128(7 - mantissa_bits));
+}
+
+static inline void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4],
+                                   const uint32_t bias[4], int mantissa_bits, uint8_t max_code)
+{
+    const vec codes = _mm256_packus_epi16(vec_codes_16(t[0], t[1], bias[0], mantissa_bits),
+                                          vec_codes_16(t[2], t[3], bias[2], mantissa_bits));
+    /* Saturating packs keep the sign: the bits of a negative F32 are a very negative integer. */
+    const vec signs =
+        _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+    const vec saturated = _mm256_min_epu8(codes, _mm256_set1_epi8((char)max_code));
+    const vec bytes = vec_or(saturated, vec_and(signs, _mm256_set1_epi8((char)0x80)));
+    /* The packs work in 128-bit lanes: dword 2 i + j holds vector i / 2 .. of lane j. */
+    const vec order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    vec_store(out, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
+static inline vec vec_decode(const void *p, int mantissa_bits)
+{
+    const __m128i signs_and_codes = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p));
+    const __m128i half =
+        mantissa_bits == 2
+            ? _mm_slli_epi16(signs_and_codes, 8)
+            /* the sign was copied into all upper bits: clear the top one of the exponent */
+            : _mm_and_si128(_mm_slli_epi16(signs_and_codes, 7), _mm_set1_epi16((short)0xBFFF));
+    return vec_of_ps(_mm256_cvtph_ps(half));
+}
+
+static inline int vec_any_above(const void *p, uint8_t code)
+{
+    const vec codes = vec_and(vec_load(p), _mm256_set1_epi8(0x7F));
+    return _mm256_movemask_epi8(_mm256_cmpgt_epi8(codes, _mm256_set1_epi8((char)code))) != 0;
+}
+
+#endif

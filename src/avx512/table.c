@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table.c -- the avx512 row of the kernel matrix. */
+#include "cpu.h"
+#include "kernels.h"
+
+/* clang-format off */
+const struct mxq_kernels mxq_kernels_avx512 = {
+    .isa = "avx512",
+    .requires = MXQ_CPU_AVX512,
+
+    .amax[MXQ_F32]                  = mxq_amax_f32_avx512,
+    .amax[MXQ_BF16]                 = mxq_amax_bf16_avx512,
+    .amax[MXQ_F16]                  = mxq_amax_f16_avx512,
+
+    .scale[MXQ_E8M0]                = mxq_scale_e8m0_avx512,
+
+    .pack[MXQ_E4M3][MXQ_F32]        = mxq_pack_e4m3_f32_avx512,
+    .pack[MXQ_E4M3][MXQ_BF16]       = mxq_pack_e4m3_bf16_avx512,
+    .pack[MXQ_E4M3][MXQ_F16]        = mxq_pack_e4m3_f16_avx512,
+    .pack[MXQ_E5M2][MXQ_F32]        = mxq_pack_e5m2_f32_avx512,
+    .pack[MXQ_E5M2][MXQ_BF16]       = mxq_pack_e5m2_bf16_avx512,
+    .pack[MXQ_E5M2][MXQ_F16]        = mxq_pack_e5m2_f16_avx512,
+
+    .unpack[MXQ_E4M3][MXQ_F32]      = mxq_unpack_f32_e4m3_avx512,
+    .unpack[MXQ_E4M3][MXQ_BF16]     = mxq_unpack_bf16_e4m3_avx512,
+    .unpack[MXQ_E4M3][MXQ_F16]      = mxq_unpack_f16_e4m3_avx512,
+    .unpack[MXQ_E5M2][MXQ_F32]      = mxq_unpack_f32_e5m2_avx512,
+    .unpack[MXQ_E5M2][MXQ_BF16]     = mxq_unpack_bf16_e5m2_avx512,
+    .unpack[MXQ_E5M2][MXQ_F16]      = mxq_unpack_f16_e5m2_avx512,
+
+    .quantize[MXQ_E4M3][MXQ_F32]    = mxq_quantize_e4m3_f32_avx512,
+    .quantize[MXQ_E4M3][MXQ_BF16]   = mxq_quantize_e4m3_bf16_avx512,
+    .quantize[MXQ_E4M3][MXQ_F16]    = mxq_quantize_e4m3_f16_avx512,
+    .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_avx512,
+    .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_avx512,
+    .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_avx512,
+};
+/* clang-format on */

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vec.h -- the vocabulary of lanes/ in AVX-512 (F CD BW DQ VL VBMI VBMI2 VNNI). */
+#ifndef MXQ_VEC_H
+#define MXQ_VEC_H
+
+#include <stdint.h>
+
+#include "simd.h"
+
+/* clang-format off */
+#define VEC_LANES 16
+typedef __m512i vec;
+
+static inline vec vec_set1(uint32_t v)              { return _mm512_set1_epi32((int)v); }
+static inline vec vec_load(const void *p)           { return _mm512_loadu_si512(p); }
+static inline void vec_store(void *p, vec a)        { _mm512_storeu_si512(p, a); }
+static inline vec vec_and(vec a, vec b)             { return _mm512_and_si512(a, b); }
+static inline vec vec_andnot(vec a, vec b)          { return _mm512_andnot_si512(a, b); }
+static inline vec vec_or(vec a, vec b)              { return _mm512_or_si512(a, b); }
+static inline vec vec_add(vec a, vec b)             { return _mm512_add_epi32(a, b); }
+static inline vec vec_sub(vec a, vec b)             { return _mm512_sub_epi32(a, b); }
+static inline vec vec_max(vec a, vec b)             { return _mm512_max_epi32(a, b); }
+static inline vec vec_min(vec a, vec b)             { return _mm512_min_epi32(a, b); }
+static inline vec vec_gt(vec a, vec b)              { return _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)); }
+static inline vec vec_eq(vec a, vec b)              { return _mm512_movm_epi32(_mm512_cmpeq_epi32_mask(a, b)); }
+static inline uint32_t vec_mask(vec a)              { return _mm512_movepi32_mask(a); }
+#define vec_srl(a, n)                                 _mm512_srli_epi32(a, n)
+#define vec_sll(a, n)                                 _mm512_slli_epi32(a, n)
+
+static inline __m512 vec_as_ps(vec a)               { return _mm512_castsi512_ps(a); }
+static inline vec vec_of_ps(__m512 a)               { return _mm512_castps_si512(a); }
+static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(_mm512_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
+
+static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }
+static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm512_cvtepu16_epi32(vec_load_256(p)), 16); }
+static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm512_cvtph_ps(vec_load_256(p))); }
+static inline vec vec_load_u8(const void *p)        { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+static inline void vec_store_u8(void *p, vec a)     { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
+static inline void vec_store_bf16(void *p, vec a)   { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(vec_srl(a, 16))); }
+static inline void vec_store_f16(void *p, vec a)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(vec_as_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/* Each stage folds pairs of vectors into one: 32-bit lanes, then 64-bit, then 128-bit ones. */
+static inline vec vec_fold_32(vec a, vec b)         { return vec_max(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)); }
+static inline vec vec_fold_64(vec a, vec b)         { return vec_max(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)); }
+static inline vec vec_fold_128(vec a, vec b)
+{
+    return vec_max(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
+}
+/* clang-format on */
+
+static inline vec vec_reduce_max(const vec v[16])
+{
+    vec quads[4];
+    for (int i = 0; i < 4; i++)
+        quads[i] = vec_fold_64(vec_fold_32(v[4 * i], v[4 * i + 1]),
+                               vec_fold_32(v[4 * i + 2], v[4 * i + 3]));
+    return vec_fold_128(vec_fold_128(quads[0], quads[1]), vec_fold_128(quads[2], quads[3]));
+}
+
+/* VRANGEPS immediates: the larger or the smaller magnitude, with the sign of the first operand. */
+#define RANGE_MAX_MAGNITUDE 3
+#define RANGE_MIN_MAGNITUDE 2
+
+static inline vec vec_clamp(vec x, vec limit)
+{
+    return vec_of_ps(_mm512_range_ps(vec_as_ps(x), vec_as_ps(limit), RANGE_MIN_MAGNITUDE));
+}
+
+/* Keeps the sign of x. */
+static inline vec vec_round(vec x, vec smallest, vec grid)
+{
+    const vec power = vec_and(x, vec_set1(0xFF800000));
+    const __m512 binade =
+        _mm512_range_ps(vec_as_ps(power), vec_as_ps(smallest), RANGE_MAX_MAGNITUDE);
+    return vec_of_ps(_mm512_fmadd_ps(binade, vec_as_ps(grid), vec_as_ps(x)));
+}
+
+/* What VPDPWSSD starts from: minus the bias in units of the upper half of t, field << 7. */
+
+static inline vec vec_code_bias(vec field, int mantissa_bits)
+{
+    (void)mantissa_bits;
+    return vec_sub(vec_set1(0), vec_sll(field, 7));
+}
+
+/* t is s field[8] 0.. n[5].  Its upper half counts field << 7, so one VPDPWSSD with n weighted by
+ * 2^(7 - mbits) gives code << (7 - mbits), less 2^15 for a sign: bit 15 of a 16-bit lane. */
+static inline vec vec_code_and_sign(vec t, uint32_t bias, int mantissa_bits)
+{
+    const vec weights = vec_set1(UINT32_C(1) << 16 | UINT32_C(1) << (7 - mantissa_bits));
+    return _mm512_dpwssd_epi32(vec_set1(bias), t, weights);
+}
+
+/* 32 codes in the upper bytes of 16-bit lanes, under their signs; in the order of VPACKSSDW. */
+static inline vec vec_codes_16(vec t0, vec t1, uint32_t bias0, uint32_t bias1, int mantissa_bits,
+                               uint8_t max_code)
+{
+    const vec both = _mm512_packs_epi32(vec_code_and_sign(t0, bias0, mantissa_bits),
+                                        vec_code_and_sign(t1, bias1, mantissa_bits));
+    const vec code = _mm512_sllv_epi16(both, _mm512_set1_epi16((short)(mantissa_bits + 1)));
+    const vec saturated = _mm512_min_epu16(code, _mm512_set1_epi16((short)(max_code << 8)));
+    return _mm512_ternarylogic_epi32(saturated, both, _mm512_set1_epi16((short)0x8000), 0xF8);
+}
+
+static inline void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4],
+                                   const uint32_t bias[4], int mantissa_bits, uint8_t max_code)
+{
+    (void)x; /* t has its sign */
+    /* Byte 2 i + h of the interleaved halves is element i of half h in VPACKSSDW order: lane q
+     * holds elements 4 q .. 4 q + 3 of the first vector, then of the second. */
+    static const uint8_t order[64] = {
+        0, 2,  4,  6,  16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54, /* half 0, first vector */
+        8, 10, 12, 14, 24, 26, 28, 30, 40, 42, 44, 46, 56, 58, 60, 62, /* half 0, second */
+        1, 3,  5,  7,  17, 19, 21, 23, 33, 35, 37, 39, 49, 51, 53, 55, /* half 1, first */
+        9, 11, 13, 15, 25, 27, 29, 31, 41, 43, 45, 47, 57, 59, 61, 63, /* half 1, second */
+    };
+    const vec half0 = vec_codes_16(t[0], t[1], bias[0], bias[1], mantissa_bits, max_code);
+    const vec half1 = vec_codes_16(t[2], t[3], bias[2], bias[3], mantissa_bits, max_code);
+    /* The lower bytes of half 1 are masked off: those of a NaN block may hold anything. */
+    const vec interleaved = _mm512_ternarylogic_epi32(_mm512_srli_epi16(half0, 8), half1,
+                                                      _mm512_set1_epi16((short)0xFF00), 0xF8);
+    vec_store(out, _mm512_permutexvar_epi8(vec_load(order), interleaved));
+}
+
+static inline vec vec_decode(const void *p, int mantissa_bits)
+{
+    const __m256i signs_and_codes = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p));
+    const __m256i half =
+        mantissa_bits == 2
+            ? _mm256_slli_epi16(signs_and_codes, 8)
+            /* the sign was copied into all upper bits: clear the top one of the exponent */
+            : _mm256_and_si256(_mm256_slli_epi16(signs_and_codes, 7),
+                               _mm256_set1_epi16((short)0xBFFF));
+    return vec_of_ps(_mm512_cvtph_ps(half));
+}
+
+static inline int vec_any_above(const void *p, uint8_t code)
+{
+    const vec codes = vec_and(vec_load(p), _mm512_set1_epi8(0x7F));
+    return _mm512_cmpgt_epi8_mask(codes, _mm512_set1_epi8((char)code)) != 0;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* amax.h -- block amax, written once over vec.h.
+ *
+ * VEC_LANES blocks make a group: each block is reduced to one vector, and the vectors of the group
+ * to one whose lane b is block b's amax, so that no lane idles in the reduction. */
+#ifndef MXQ_LANES_AMAX_H
+#define MXQ_LANES_AMAX_H
+
+#include "lanes/group.h"
+
+/* Lane b = amax of block b of VEC_LANES blocks. */
+static inline vec amax_group(const void *x, enum mxq_type type)
+{
+    const vec magnitude_mask = vec_set1(0x7FFFFFFF);
+    vec largest[VEC_LANES];
+    for (size_t b = 0; b < VEC_LANES; b++) {
+        largest[b] = vec_and(load_wide(x, b * MXQ_BLOCK, type), magnitude_mask);
+        for (size_t i = VEC_LANES; i < MXQ_BLOCK; i += VEC_LANES)
+            largest[b] =
+                vec_max(largest[b], vec_and(load_wide(x, b * MXQ_BLOCK + i, type), magnitude_mask));
+    }
+    /* A NaN becomes the canonical one: conversions differ in what they keep of a payload. */
+    const vec amax = vec_reduce_max(largest);
+    const vec is_nan = vec_gt(amax, vec_set1(0x7F800000));
+    return vec_or(vec_andnot(is_nan, amax), vec_and(is_nan, vec_set1(0x7FC00000)));
+}
+
+static inline void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
+{
+    const unsigned char *wide = x;
+    for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
+        vec_store(amax, amax_group(wide, type));
+        amax += VEC_LANES;
+        wide += VEC_LANES * block_bytes(type);
+    }
+    if (blocks) {
+        unsigned char padded[GROUP_BYTES_MAX];
+        uint32_t found[VEC_LANES];
+        pad_group(padded, wide, blocks * block_bytes(type), VEC_LANES * block_bytes(type));
+        vec_store(found, amax_group(padded, type));
+        memcpy(amax, found, blocks * sizeof *amax);
+    }
+}
+
+#define AMAX_KERNEL(name, type)                                                                    \
+    void name(uint32_t *amax, const void *x, size_t blocks)                                        \
+    {                                                                                              \
+        amax_blocks(amax, x, blocks, type);                                                        \
+    }
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pack.h -- FP8 packing, written once over vec.h.
+ *
+ * One addition does the rounding.  Let 2^e be the binade of x, but no less than the scaled smallest
+ * normal of the element.  In
+ *
+ *     t = x + 2^(e + 23 - mantissa_bits)          (exact product, so fused or not gives the same)
+ *
+ * the last place of the F32 sum is the last place of the element's grid: t holds |x|, rounded to
+ * nearest even onto the grid, as an integer n in its low bits, under the exponent field of e.  Codes
+ * of one sign count grid points from zero, 2^mantissa_bits per binade, hence
+ *
+ *     code = ((field(t) - field(t of the smallest normal)) << mantissa_bits) + n
+ *
+ * for subnormal, normal and carried values alike.  Steps of the vocabulary:
+ *
+ *   vec_round(x, smallest, grid)    t, with the sign of x or without it, as vec_store_codes wants it;
+ *                                   smallest: F32 bits of the scaled smallest normal; grid: of
+ *                                   2^(23 - mantissa_bits)
+ *   vec_clamp(x, limit)             the magnitude no larger than limit; NaN gives limit
+ *   vec_code_bias(field, mbits)     field(t of the smallest normal), as vec_store_codes wants it
+ *   vec_store_codes(out, t, x, bias, mbits, max_code)
+ *                                   4 vectors to 4 * VEC_LANES bytes: sign and code, no larger
+ *                                   than max_code; bias[k] belongs to vector k
+ *
+ * This needs the scale code in [SCALE_LOW, SCALE_HIGH], so that no operand is subnormal and no sum
+ * overflows.  Blocks outside it, NaN blocks and blocks that hold a NaN go through pack_block_any(). */
+#ifndef MXQ_LANES_PACK_H
+#define MXQ_LANES_PACK_H
+
+#include "lanes/group.h"
+
+#define SCALE_LOW  16  /* of E5M2: smallest normal 2^(16 - 127 - 14) >= 2^-126 */
+#define SCALE_HIGH 200 /* of E5M2: 2^(200 - 127 + 16 + 21) <= 2^127 */
+
+/* What the blocks of a group need, a value each. */
+struct pack_group {
+    uint32_t smallest[VEC_LANES];
+    uint32_t bias[VEC_LANES];
+    uint32_t limit[VEC_LANES];
+};
+
+/* Scale lanes in [SCALE_LOW, SCALE_HIGH]. */
+static inline void pack_group_init(struct pack_group *g, vec scale,
+                                   const struct mxq_element_info *e)
+{
+    uint32_t max_bits;
+    memcpy(&max_bits, &e->max, sizeof max_bits);
+    const vec smallest_field = vec_sub(scale, vec_set1((uint32_t)(e->bias - 1)));
+    vec_store(g->smallest, vec_sll(smallest_field, 23));
+    vec_store(g->bias,
+              vec_code_bias(vec_add(smallest_field, vec_set1((uint32_t)(23 - e->mantissa_bits))),
+                            e->mantissa_bits));
+    vec_store(g->limit, vec_add(vec_sll(vec_sub(scale, vec_set1(127)), 23), vec_set1(max_bits)));
+}
+
+/* Packs `values` values, a multiple of 4 * VEC_LANES.  With `any` magnitudes may be beyond the limit,
+ * and the result tells whether there was a NaN. */
+static inline int pack_values(uint8_t *elements, const void *x, size_t values,
+                              const struct pack_group *g, const struct mxq_element_info *e,
+                              enum mxq_type type, int any)
+{
+    const vec grid = vec_set1((uint32_t)(127 + 23 - e->mantissa_bits) << 23);
+    vec nan = vec_set1(0);
+    for (size_t i = 0; i < values; i += 4 * VEC_LANES) {
+        vec original[4], rounded[4];
+        uint32_t bias[4];
+        for (size_t k = 0; k < 4; k++) {
+            const size_t block = (i + k * VEC_LANES) / MXQ_BLOCK;
+            vec value = original[k] = load_wide(x, i + k * VEC_LANES, type);
+            if (any) {
+                nan =
+                    vec_or(nan, vec_gt(vec_and(value, vec_set1(0x7FFFFFFF)), vec_set1(0x7F800000)));
+                value = vec_clamp(value, vec_set1(g->limit[block]));
+            }
+            rounded[k] = vec_round(value, vec_set1(g->smallest[block]), grid);
+            bias[k] = g->bias[block];
+        }
+        vec_store_codes(elements + i, rounded, original, bias, e->mantissa_bits, e->max_code);
+    }
+    return any && vec_mask(nan) != 0;
+}
+
+/* One block, with any scale code and any values. */
+static __attribute__((noinline)) void pack_block_any(uint8_t *elements, const void *x,
+                                                     uint8_t scale,
+                                                     const struct mxq_element_info *e,
+                                                     enum mxq_type type)
+{
+    enum { VALUES = 4 * VEC_LANES < MXQ_BLOCK ? MXQ_BLOCK : 4 * VEC_LANES };
+    if (scale == 0xFF) {
+        memset(elements, 0x7F, MXQ_BLOCK);
+        return;
+    }
+    /* Scaling value and scale by 2^64 or 2^-64 is exact, but for what rounds to zero anyway and
+     * what saturates anyway. */
+    const int shift = scale < SCALE_LOW ? 64 : scale > SCALE_HIGH ? -64 : 0;
+    const vec factor = vec_set1((uint32_t)(127 + shift) << 23);
+    uint32_t values[VALUES] = {0};
+    uint8_t codes[VALUES];
+    for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES)
+        vec_store(values + i, vec_mul(load_wide(x, i, type), factor));
+    struct pack_group g;
+    pack_group_init(&g, vec_set1((uint32_t)(scale + shift)), e);
+    pack_values(codes, values, VALUES, &g, e, MXQ_F32, 1);
+    for (size_t i = 0; i < MXQ_BLOCK; i++)
+        elements[i] = (values[i] & 0x7FFFFFFF) > 0x7F800000 ? 0x7F : codes[i];
+}
+
+/* Lanes whose scale is outside [SCALE_LOW, SCALE_HIGH], and the scales moved into it. */
+static inline uint32_t scales_outside(vec scale)
+{
+    return vec_mask(
+        vec_or(vec_gt(vec_set1(SCALE_LOW), scale), vec_gt(scale, vec_set1(SCALE_HIGH))));
+}
+
+static inline vec scales_moved_inside(vec scale)
+{
+    return vec_min(vec_max(scale, vec_set1(SCALE_LOW)), vec_set1(SCALE_HIGH));
+}
+
+/* Packs again, the slow way, the blocks of a group whose bit is set. */
+static inline void pack_blocks_any(uint32_t blocks, uint8_t *elements, const void *x,
+                                   const uint8_t *scale, const struct mxq_element_info *e,
+                                   enum mxq_type type)
+{
+    for (; blocks; blocks &= blocks - 1) {
+        const size_t b = (size_t)__builtin_ctz(blocks);
+        pack_block_any(elements + b * MXQ_BLOCK, (const unsigned char *)x + b * block_bytes(type),
+                       scale[b], e, type);
+    }
+}
+
+static inline void pack_one_group(uint8_t *elements, const void *x, const uint8_t *scale,
+                                  const struct mxq_element_info *e, enum mxq_type type)
+{
+    const vec scales = vec_load_u8(scale);
+    struct pack_group g;
+    pack_group_init(&g, scales_moved_inside(scales), e);
+    uint32_t any = scales_outside(scales);
+    if (pack_values(elements, x, VEC_LANES * MXQ_BLOCK, &g, e, type, 1))
+        any = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
+    pack_blocks_any(any, elements, x, scale, e, type);
+}
+
+static inline void pack_blocks(uint8_t *elements, const void *x, const uint8_t *scale,
+                               size_t blocks, const struct mxq_element_info *e, enum mxq_type type)
+{
+    const unsigned char *wide = x;
+    for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
+        pack_one_group(elements, wide, scale, e, type);
+        elements += VEC_LANES * MXQ_BLOCK;
+        scale += VEC_LANES;
+        wide += VEC_LANES * block_bytes(type);
+    }
+    if (blocks) {
+        unsigned char padded[GROUP_BYTES_MAX];
+        uint8_t codes[VEC_LANES * MXQ_BLOCK], scales[VEC_LANES];
+        pad_group(padded, wide, blocks * block_bytes(type), VEC_LANES * block_bytes(type));
+        pad_group(scales, scale, blocks, VEC_LANES);
+        pack_one_group(codes, padded, scales, e, type);
+        memcpy(elements, codes, blocks * MXQ_BLOCK);
+    }
+}
+
+#define PACK_KERNEL(name, element, type)                                                           \
+    void name(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks)               \
+    {                                                                                              \
+        pack_blocks(elements, x, scale, blocks, &mxq_elements[element], type);                     \
+    }
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unpack.h -- FP8 unpacking, written once over vec.h.
+ *
+ * Moved into the upper bits of an F16, an element code is a F16 with the same mantissa, subnormals
+ * included: E5M2 is the upper byte of a F16; E4M3 fits below it with a top exponent bit of 0, which
+ * reads as the value times 2^-8 (bias 15 against 7).  So the machine's exact F16 -> F32 conversion
+ * decodes, and one product with a power of two scales.  Steps of the vocabulary:
+ *
+ *   vec_decode(p, mbits)              VEC_LANES codes as F32 bits, times 2^-DECODE_SHIFT
+ *   vec_any_above(p, code)            whether one of 4 * VEC_LANES codes is above `code`, signs
+ *                                     aside
+ *
+ * NaN codes, scales whose factor is no normal F32, and results that BF16 must round go through
+ * unpack_block_any(). */
+#ifndef MXQ_LANES_UNPACK_H
+#define MXQ_LANES_UNPACK_H
+
+#include "lanes/group.h"
+
+/* 2^-DECODE_SHIFT comes with a decoded value: the difference of the exponent biases. */
+#define DECODE_SHIFT(e) (15 - (e)->bias)
+
+/* The largest code that the plain path decodes: of the codes above max_code E5M2 has an infinity,
+ * which decodes like a number. */
+static inline uint8_t last_number(const struct mxq_element_info *e)
+{
+    return e->mantissa_bits == 2 ? e->max_code + 1 : e->max_code;
+}
+
+#define UNPACK_LOW_BF16 24  /* smallest value 2^(24 - 127 - 16): a normal F32, so exact in BF16 */
+#define UNPACK_LOW      1   /* factor at least 2^-126, a normal F32 */
+#define UNPACK_HIGH     240 /* factor 2^(240 - 127 + 8) <= 2^127 */
+
+static inline void store_wide(void *y, size_t i, enum mxq_type type, vec bits)
+{
+    unsigned char *p = (unsigned char *)y + i * type_bytes(type);
+    if (type == MXQ_F32)
+        vec_store(p, bits);
+    else if (type == MXQ_BF16)
+        vec_store_bf16(p, bits);
+    else
+        vec_store_f16(p, bits);
+}
+
+/* One block, with any scale code and any element codes. */
+static __attribute__((noinline)) void unpack_block_any(void *y, const uint8_t *elements,
+                                                       uint8_t scale,
+                                                       const struct mxq_element_info *e,
+                                                       enum mxq_type type)
+{
+    /* Two exact factors, for their product may be beyond F32. */
+    const int exponent = scale == 0xFF ? 0 : (int)scale - 127 + DECODE_SHIFT(e);
+    const vec first = vec_set1((uint32_t)(127 + exponent / 2) << 23);
+    const vec second = vec_set1((uint32_t)(127 + exponent - exponent / 2) << 23);
+    uint32_t bits[MXQ_BLOCK];
+    for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES)
+        vec_store(bits + i,
+                  vec_mul(vec_mul(vec_decode(elements + i, e->mantissa_bits), first), second));
+    for (size_t i = 0; i < MXQ_BLOCK; i++)
+        if (scale == 0xFF || (elements[i] & 0x7F) > last_number(e))
+            bits[i] = 0x7FC00000;
+    for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES) {
+        vec value = vec_load(bits + i);
+        if (type == MXQ_BF16) { /* to nearest even, before the upper half is taken */
+            const vec odd = vec_and(vec_srl(value, 16), vec_set1(1));
+            value = vec_add(value, vec_add(odd, vec_set1(0x7FFF)));
+        }
+        store_wide(y, i, type, value);
+    }
+}
+
+static inline void unpack_group(void *y, const uint8_t *elements, const uint8_t *scale,
+                                const struct mxq_element_info *e, enum mxq_type type)
+{
+    const vec scales = vec_load_u8(scale);
+    uint32_t factor[VEC_LANES];
+    vec_store(factor, vec_sll(vec_add(scales, vec_set1((uint32_t)DECODE_SHIFT(e))), 23));
+    const vec low = vec_set1(type == MXQ_BF16 ? UNPACK_LOW_BF16 : UNPACK_LOW);
+    uint32_t any = vec_mask(vec_or(vec_gt(low, scales), vec_gt(scales, vec_set1(UNPACK_HIGH))));
+    for (size_t i = 0; i < VEC_LANES * MXQ_BLOCK; i += 4 * VEC_LANES) {
+        if (vec_any_above(elements + i, last_number(e)))
+            any |= (UINT32_C(1) << i / MXQ_BLOCK) |
+                   (UINT32_C(1) << (i + 4 * VEC_LANES - 1) / MXQ_BLOCK);
+        for (size_t k = i; k < i + 4 * VEC_LANES; k += VEC_LANES)
+            store_wide(y, k, type,
+                       vec_mul(vec_decode(elements + k, e->mantissa_bits),
+                               vec_set1(factor[k / MXQ_BLOCK])));
+    }
+    for (; any; any &= any - 1) {
+        const size_t b = (size_t)__builtin_ctz(any);
+        unpack_block_any((unsigned char *)y + b * block_bytes(type), elements + b * MXQ_BLOCK,
+                         scale[b], e, type);
+    }
+}
+
+static inline void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale,
+                                 size_t blocks, const struct mxq_element_info *e,
+                                 enum mxq_type type)
+{
+    unsigned char *wide = y;
+    for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
+        unpack_group(wide, elements, scale, e, type);
+        elements += VEC_LANES * MXQ_BLOCK;
+        scale += VEC_LANES;
+        wide += VEC_LANES * block_bytes(type);
+    }
+    if (blocks) {
+        unsigned char padded[GROUP_BYTES_MAX];
+        uint8_t codes[VEC_LANES * MXQ_BLOCK], scales[VEC_LANES];
+        pad_group(codes, elements, blocks * MXQ_BLOCK, sizeof codes);
+        pad_group(scales, scale, blocks, sizeof scales);
+        unpack_group(padded, codes, scales, e, type);
+        memcpy(wide, padded, blocks * block_bytes(type));
+    }
+}
+
+#define UNPACK_KERNEL(name, element, type)                                                         \
+    void name(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks)               \
+    {                                                                                              \
+        unpack_blocks(y, elements, scale, blocks, &mxq_elements[element], type);                   \
+    }
+
+#endif

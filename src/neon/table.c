@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table.c -- the neon row of the kernel matrix. */
+#include "cpu.h"
+#include "kernels.h"
+
+/* clang-format off */
+const struct mxq_kernels mxq_kernels_neon = {
+    .isa = "neon",
+    .requires = MXQ_CPU_NEON,
+
+    .amax[MXQ_F32]                  = mxq_amax_f32_neon,
+    .amax[MXQ_BF16]                 = mxq_amax_bf16_neon,
+    .amax[MXQ_F16]                  = mxq_amax_f16_neon,
+
+    .scale[MXQ_E8M0]                = mxq_scale_e8m0_neon,
+
+    .pack[MXQ_E4M3][MXQ_F32]        = mxq_pack_e4m3_f32_neon,
+    .pack[MXQ_E4M3][MXQ_BF16]       = mxq_pack_e4m3_bf16_neon,
+    .pack[MXQ_E4M3][MXQ_F16]        = mxq_pack_e4m3_f16_neon,
+    .pack[MXQ_E5M2][MXQ_F32]        = mxq_pack_e5m2_f32_neon,
+    .pack[MXQ_E5M2][MXQ_BF16]       = mxq_pack_e5m2_bf16_neon,
+    .pack[MXQ_E5M2][MXQ_F16]        = mxq_pack_e5m2_f16_neon,
+
+    .unpack[MXQ_E4M3][MXQ_F32]      = mxq_unpack_f32_e4m3_neon,
+    .unpack[MXQ_E4M3][MXQ_BF16]     = mxq_unpack_bf16_e4m3_neon,
+    .unpack[MXQ_E4M3][MXQ_F16]      = mxq_unpack_f16_e4m3_neon,
+    .unpack[MXQ_E5M2][MXQ_F32]      = mxq_unpack_f32_e5m2_neon,
+    .unpack[MXQ_E5M2][MXQ_BF16]     = mxq_unpack_bf16_e5m2_neon,
+    .unpack[MXQ_E5M2][MXQ_F16]      = mxq_unpack_f16_e5m2_neon,
+
+    .quantize[MXQ_E4M3][MXQ_F32]    = mxq_quantize_e4m3_f32_neon,
+    .quantize[MXQ_E4M3][MXQ_BF16]   = mxq_quantize_e4m3_bf16_neon,
+    .quantize[MXQ_E4M3][MXQ_F16]    = mxq_quantize_e4m3_f16_neon,
+    .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_neon,
+    .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_neon,
+    .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_neon,
+};
+/* clang-format on */

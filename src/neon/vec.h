@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vec.h -- the vocabulary of lanes/ in Armv8.0 AdvSIMD. */
+#ifndef MXQ_VEC_H
+#define MXQ_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define MXQ_SIMD_NEON
+#include "simd.h"
+
+/* clang-format off */
+#define VEC_LANES 4
+typedef uint32x4_t vec;
+
+static inline vec vec_set1(uint32_t v)              { return vdupq_n_u32(v); }
+static inline vec vec_load(const void *p)           { return vreinterpretq_u32_u8(vld1q_u8((const uint8_t *)p)); }
+static inline void vec_store(void *p, vec a)        { vst1q_u8((uint8_t *)p, vreinterpretq_u8_u32(a)); }
+static inline vec vec_and(vec a, vec b)             { return vandq_u32(a, b); }
+static inline vec vec_andnot(vec a, vec b)          { return vbicq_u32(b, a); }
+static inline vec vec_or(vec a, vec b)              { return vorrq_u32(a, b); }
+static inline vec vec_add(vec a, vec b)             { return vaddq_u32(a, b); }
+static inline vec vec_sub(vec a, vec b)             { return vsubq_u32(a, b); }
+static inline int32x4_t vec_as_s32(vec a)           { return vreinterpretq_s32_u32(a); }
+static inline vec vec_max(vec a, vec b)             { return vreinterpretq_u32_s32(vmaxq_s32(vec_as_s32(a), vec_as_s32(b))); }
+static inline vec vec_min(vec a, vec b)             { return vreinterpretq_u32_s32(vminq_s32(vec_as_s32(a), vec_as_s32(b))); }
+static inline vec vec_gt(vec a, vec b)              { return vcgtq_s32(vec_as_s32(a), vec_as_s32(b)); }
+static inline vec vec_eq(vec a, vec b)              { return vceqq_u32(a, b); }
+#define vec_srl(a, n)                                 vshrq_n_u32(a, n)
+#define vec_sll(a, n)                                 vshlq_n_u32(a, n)
+
+static inline float32x4_t vec_as_f32(vec a)         { return vreinterpretq_f32_u32(a); }
+static inline vec vec_of_f32(float32x4_t a)         { return vreinterpretq_u32_f32(a); }
+static inline vec vec_mul(vec a, vec b)             { return vec_of_f32(vmulq_f32(vec_as_f32(a), vec_as_f32(b))); }
+
+static inline uint16x4_t vec_load_u16(const void *p) { return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p)); }
+static inline void vec_store_u16(void *p, uint16x4_t a) { vst1_u8((uint8_t *)p, vreinterpret_u8_u16(a)); }
+static inline vec vec_load_bf16(const void *p)      { return vshlq_n_u32(vmovl_u16(vec_load_u16(p)), 16); }
+static inline vec vec_load_f16(const void *p)       { return vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vec_load_u16(p)))); }
+static inline void vec_store_bf16(void *p, vec a)   { vec_store_u16(p, vshrn_n_u32(a, 16)); }
+static inline void vec_store_f16(void *p, vec a)    { vec_store_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(vec_as_f32(a)))); }
+/* clang-format on */
+
+static inline uint32_t vec_mask(vec a)
+{
+    static const uint32_t bit[4] = {1, 2, 4, 8};
+    const vec sign = vreinterpretq_u32_s32(vshrq_n_s32(vec_as_s32(a), 31));
+    return vaddvq_u32(vec_and(sign, vld1q_u32(bit)));
+}
+
+/* Four bytes, zero-extended to 16 bits. */
+static inline uint16x4_t vec_load_4_u8(const void *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))));
+}
+
+static inline vec vec_load_u8(const void *p)
+{
+    return vmovl_u16(vec_load_4_u8(p));
+}
+
+static inline void vec_store_u8(void *p, vec a)
+{
+    const uint16x4_t halves = vmovn_u32(a);
+    const uint8x8_t bytes = vmovn_u16(vcombine_u16(halves, halves));
+    const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    memcpy(p, &four, sizeof four);
+}
+
+static inline vec vec_reduce_max(const vec v[4])
+{
+    return vpmaxq_u32(vpmaxq_u32(v[0], v[1]), vpmaxq_u32(v[2], v[3]));
+}
+
+static inline vec vec_clamp(vec x, vec limit)
+{
+    const vec sign = vec_and(x, vec_set1(0x80000000));
+    return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
+}
+
+/* Drops the sign of x. */
+static inline vec vec_round(vec x, vec smallest, vec grid)
+{
+    const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
+    const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
+    return vec_of_f32(vfmaq_f32(vec_as_f32(magnitude), vec_as_f32(binade), vec_as_f32(grid)));
+}
+
+/* In units of a code, of which the lowest eight bits matter. */
+static inline vec vec_code_bias(vec field, int mantissa_bits)
+{
+    return vshlq_u32(field, vdupq_n_s32(mantissa_bits));
+}
+
+/* Code plus bias in the lowest byte of each lane: (field << mbits) + n, from t = 0 field[8] 0.. n. */
+static inline vec vec_code(vec t, int mantissa_bits)
+{
+    return vec_add(t, vshlq_u32(t, vdupq_n_s32(mantissa_bits - 23)));
+}
+
+/* Of four vectors the lowest (0) or highest (1) bytes of the lanes. */
+static inline uint16x8_t vec_halves(vec a, vec b, int high)
+{
+    const uint16x8_t a16 = vreinterpretq_u16_u32(a), b16 = vreinterpretq_u16_u32(b);
+    return high ? vuzp2q_u16(a16, b16) : vuzp1q_u16(a16, b16);
+}
+
+static inline uint8x16_t vec_bytes(const vec v[4], int high)
+{
+    const uint8x16_t low = vreinterpretq_u8_u16(vec_halves(v[0], v[1], high));
+    const uint8x16_t up = vreinterpretq_u8_u16(vec_halves(v[2], v[3], high));
+    return high ? vuzp2q_u8(low, up) : vuzp1q_u8(low, up);
+}
+
+static inline void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4],
+                                   const uint32_t bias[4], int mantissa_bits, uint8_t max_code)
+{
+    vec sums[4];
+    for (int k = 0; k < 4; k++)
+        sums[k] = vec_code(t[k], mantissa_bits);
+    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0), vdupq_n_u8((uint8_t)bias[0]));
+    const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(max_code));
+    vst1q_u8(out, vbslq_u8(vdupq_n_u8(0x80), vec_bytes(x, 1), saturated));
+}
+
+static inline vec vec_decode(const void *p, int mantissa_bits)
+{
+    const uint16x4_t codes = vec_load_4_u8(p);
+    const uint16x4_t sign = vshl_n_u16(vand_u16(codes, vdup_n_u16(0x80)), 8);
+    const uint16x4_t half = mantissa_bits == 2
+                                ? vshl_n_u16(codes, 8)
+                                : vorr_u16(sign, vshl_n_u16(vand_u16(codes, vdup_n_u16(0x7F)), 7));
+    return vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(half)));
+}
+
+static inline int vec_any_above(const void *p, uint8_t code)
+{
+    const uint8x16_t codes = vandq_u8(vld1q_u8((const uint8_t *)p), vdupq_n_u8(0x7F));
+    return vmaxvq_u8(codes) > code;
+}
+
+#endif

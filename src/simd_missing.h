@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* simd_missing.h -- the AVX-512 conversions that SIMDe 0.7.4 (Debian 12) lacks, from its narrower
+ * ones; only the emulated columns of the tests see it. */
+#ifndef MXQ_SIMD_MISSING_H
+#define MXQ_SIMD_MISSING_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifndef _MM_FROUND_NO_EXC
+#define _MM_FROUND_NO_EXC SIMDE_MM_FROUND_NO_EXC
+#endif
+#undef _mm512_cvtepu8_epi32
+#undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtph_ps
+#undef _mm512_cvtps_ph
+#undef _mm512_cvtepi32_epi8
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepu8_epi32    missing_cvtepu8_epi32
+#define _mm512_cvtepu16_epi32   missing_cvtepu16_epi32
+#define _mm512_cvtph_ps         missing_cvtph_ps
+#define _mm512_cvtps_ph(a, imm) missing_cvtps_ph(a)
+#define _mm512_cvtepi32_epi8    missing_cvtepi32_epi8
+#define _mm512_cvtepi32_epi16   missing_cvtepi32_epi16
+
+static inline __m512i missing_join(__m256i low, __m256i high)
+{
+    __m256i halves[2] = {low, high};
+    return _mm512_loadu_si512(halves);
+}
+
+static inline __m512i missing_cvtepu8_epi32(__m128i a)
+{
+    return missing_join(_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)));
+}
+
+static inline __m512i missing_cvtepu16_epi32(__m256i a)
+{
+    return missing_join(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 0)),
+                        _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1)));
+}
+
+static inline __m512 missing_cvtph_ps(__m256i a)
+{
+    return _mm512_castsi512_ps(
+        missing_join(_mm256_castps_si256(_mm256_cvtph_ps(_mm256_extracti128_si256(a, 0))),
+                     _mm256_castps_si256(_mm256_cvtph_ps(_mm256_extracti128_si256(a, 1)))));
+}
+
+/* To nearest even, the only rounding in use. */
+static inline __m256i missing_cvtps_ph(__m512 a)
+{
+    __m256 halves[2];
+    __m128i out[2];
+    _mm512_storeu_ps(halves, a);
+    for (int i = 0; i < 2; i++)
+        out[i] = _mm256_cvtps_ph(halves[i], _MM_FROUND_TO_NEAREST_INT);
+    return _mm256_loadu_si256((const __m256i *)out);
+}
+
+static inline __m128i missing_cvtepi32_epi8(__m512i a)
+{
+    uint32_t lanes[16];
+    uint8_t bytes[16];
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)lanes[i];
+    return _mm_loadu_si128((const __m128i *)bytes);
+}
+
+static inline __m256i missing_cvtepi32_epi16(__m512i a)
+{
+    uint32_t lanes[16];
+    uint16_t words[16];
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++)
+        words[i] = (uint16_t)lanes[i];
+    return _mm256_loadu_si256((const __m256i *)words);
+}
+
+#endif
