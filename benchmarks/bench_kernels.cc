@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench_kernels.cc -- rows kernel x instruction set x working set, beside the machine's limits.
+ *
+ *   quantize_e4m3_f32/avx512/L2             a kernel, straight from its slot in a row
+ *   mxq_quantize_e4m3_f32/avx512/DRAM       the public function around it
+ *   mxq_quantize_e4m3_f32/avx512/DRAM/threads:2
+ *   limit_4:1/avx512/L2                     the same bytes moved, nothing computed
+ *   limit_4:1_nt/avx512/L2                  ... with non-temporal stores
+ *
+ * A row's label names the limit that it compares with.  Rates count bytes read + written. */
+#include <algorithm>
+#include <benchmark/benchmark.h>
+#include <chrono>
+#include <cstring>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "machine.h"
+#include "mxq/pthreadpool.h"
+#include "operands.h"
+
+extern "C" {
+#include "limits/limits.h"
+}
+
+static_assert(MXQ_BLOCK == 32, "the traffic below is that of blocks of 32");
+
+/* What the command line asks for beyond Google Benchmark's own options. */
+struct selection {
+    bool quick = false;
+    std::string isa; /* empty: all */
+};
+
+/* Bytes per block. */
+struct traffic {
+    size_t read;
+    size_t written;
+};
+
+static size_t blocks_in(const working_set &set, const traffic &t)
+{
+    return set.bytes / (t.read + t.written) / LIMIT_GROUP * LIMIT_GROUP;
+}
+
+/* ----------------------------------------- Measuring ------------------------------------------ */
+
+static double seconds_since_start()
+{
+    using clock = std::chrono::steady_clock;
+    static const clock::time_point start = clock::now();
+    return std::chrono::duration<double>(clock::now() - start).count();
+}
+
+template <class Call>
+static void measure(benchmark::State &state, const traffic &t, size_t blocks, Call call)
+{
+    const size_t bytes = blocks * (t.read + t.written);
+    /* Interleaved rows leave each other's data in the caches; DRAM rows have none to lose. */
+    if (bytes < detect_working_sets()[working_sets - 1].bytes / 2)
+        call();
+    const double start = seconds_since_start();
+    for (auto _ : state) {
+        call();
+        benchmark::ClobberMemory();
+    }
+    const auto iterations = static_cast<int64_t>(state.iterations());
+    state.SetBytesProcessed(iterations * static_cast<int64_t>(bytes));
+    state.SetItemsProcessed(iterations * static_cast<int64_t>(blocks * MXQ_BLOCK));
+    state.counters["read_bytes_per_element"] = static_cast<double>(t.read) / MXQ_BLOCK;
+    if (t.written) /* a coefficient of variation of zeros is not JSON */
+        state.counters["written_bytes_per_element"] = static_cast<double>(t.written) / MXQ_BLOCK;
+    state.counters["working_set_bytes"] = static_cast<double>(bytes);
+    state.counters["start_seconds"] = start;
+}
+
+template <class Run>
+static benchmark::internal::Benchmark *add(const std::string &name, const std::string &label,
+                                           Run run)
+{
+    return benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State &state) {
+        state.SetLabel(label);
+        run(state);
+    });
+}
+
+static void add_skipped(const std::string &name, const std::string &reason)
+{
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State &state) {
+        state.SkipWithError(reason.c_str());
+    })->Repetitions(1);
+}
+
+/* ---------------------------------- The rows of kernels.def ----------------------------------- */
+
+/* The index of a slot in its family, captured by writing it behind an object of this type. */
+struct slot {
+    size_t at[2] = {0, 0};
+    size_t depth = 0;
+
+    slot operator[](size_t index) const
+    {
+        slot next = *this;
+        next.at[next.depth++] = index;
+        return next;
+    }
+    mxq_element element() const
+    {
+        return static_cast<mxq_element>(at[0]);
+    }
+    mxq_type type() const
+    {
+        return static_cast<mxq_type>(at[depth - 1]);
+    }
+    size_t block_bytes() const
+    {
+        return MXQ_BLOCK * mxq_type_bytes(type());
+    }
+};
+
+static traffic traffic_of(mxq_amax_fn *, const slot &s)
+{
+    return {s.block_bytes(), 4};
+}
+
+static traffic traffic_of(mxq_scale_fn *, const slot &)
+{
+    return {4, 1};
+}
+
+static traffic traffic_of(mxq_pack_fn *, const slot &s)
+{
+    return {s.block_bytes() + 1, 32};
+}
+
+static traffic traffic_of(mxq_unpack_fn *, const slot &s)
+{
+    return {32 + 1, s.block_bytes()};
+}
+
+static traffic traffic_of(mxq_quantize_fn *, const slot &s)
+{
+    return {s.block_bytes(), 32 + 1};
+}
+
+static auto bind(mxq_amax_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, amax = static_cast<uint32_t *>(output()), x = wide_values(s.type())] {
+        kernel(amax, x, blocks);
+    };
+}
+
+static auto bind(mxq_scale_fn *kernel, const slot &, size_t blocks)
+{
+    return
+        [=, scale = static_cast<uint8_t *>(output()), amax = amax_bits(),
+         rule = mxq_scale_rule(MXQ_E4M3, MXQ_SCALE_RCEIL)] { kernel(scale, amax, blocks, &rule); };
+}
+
+static auto bind(mxq_pack_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, elements = static_cast<uint8_t *>(output()), x = wide_values(s.type()),
+            scale = scale_codes(s.element())] { kernel(elements, x, scale, blocks); };
+}
+
+static auto bind(mxq_unpack_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, y = output(), elements = element_codes(s.element()),
+            scale = scale_codes(s.element())] { kernel(y, elements, scale, blocks); };
+}
+
+static auto bind(mxq_quantize_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, elements = static_cast<uint8_t *>(output()), scale = scale_output(),
+            x = wide_values(s.type()), rule = mxq_scale_rule(s.element(), MXQ_SCALE_RCEIL)] {
+        kernel(elements, scale, x, blocks, &rule);
+    };
+}
+
+/* The stream with the same bytes.  amax and scale write next to nothing. */
+static const char *limit_of(const traffic &t)
+{
+    const double ratio = static_cast<double>(t.read) / static_cast<double>(t.written);
+    return ratio > 8     ? "limit_read"
+           : ratio > 3   ? "limit_4:1"
+           : ratio > 1   ? "limit_2:1"
+           : ratio > 0.4 ? "limit_1:2"
+                         : "limit_1:4";
+}
+
+struct row {
+    const mxq_kernels *kernels;
+    size_t index; /* in mxq_rows */
+    bool available;
+    std::string missing;
+};
+
+/* A quick run keeps the kernels of the README's table, between L2 and memory. */
+static bool is_in_quick_run(const std::string &what, const working_set &set)
+{
+    static const char *const kernels[] = {"amax_f32",
+                                          "amax_bf16",
+                                          "scale_e8m0",
+                                          "quantize_e4m3_f32",
+                                          "quantize_e4m3_bf16",
+                                          "mxq_quantize_e4m3_f32",
+                                          "unpack_f32_e4m3",
+                                          "unpack_bf16_e4m3",
+                                          "mxq_dequantize_f32_e4m3",
+                                          "pack_e4m3_f32",
+                                          "mxq_quantize_e4m3_bf16",
+                                          "mxq_dequantize_bf16_e4m3"};
+    return (what.rfind("limit_", 0) == 0 ||
+            std::find(std::begin(kernels), std::end(kernels), what) != std::end(kernels)) &&
+           (!std::strcmp(set.name, "L2") || !std::strcmp(set.name, "DRAM"));
+}
+
+/* Calls add_runnable(name, set, blocks) for each working set of a row; where there is nothing to
+ * run, the row says why instead of being left out. */
+template <class Add>
+static void for_each_working_set(const std::string &what, const traffic &t, const row &r,
+                                 const selection &select, Add add_runnable)
+{
+    for (size_t i = 0; i < working_sets; i++) {
+        const working_set &set = detect_working_sets()[i];
+        const std::string name = what + "/" + r.kernels->isa + "/" + set.name;
+        const size_t blocks = blocks_in(set, t);
+        if (select.quick && !is_in_quick_run(what, set))
+            continue;
+        if (!blocks)
+            add_skipped(name, "this machine has no such cache");
+        else if (!r.available)
+            add_skipped(name, "not available on this machine: " + r.missing);
+        else
+            add_runnable(name, set, blocks);
+    }
+}
+
+template <class Kernel>
+static void add_kernel(const char *kernel_name, size_t kernel_index, const slot &s, Kernel *kernel,
+                       const row &r, const selection &select)
+{
+    const char *code = mxq_kernel_isa(kernel_index, r.index);
+    const traffic t = traffic_of(kernel, s);
+    std::string label = limit_of(t);
+    if (std::strcmp(code, r.kernels->isa) != 0)
+        label += std::string(" code=") + code;
+    for_each_working_set(kernel_name, t, r, select,
+                         [&](const std::string &name, const working_set &, size_t blocks) {
+                             add(name, label, [=](benchmark::State &state) {
+                                 measure(state, t, blocks, bind(kernel, s, blocks));
+                             });
+                         });
+}
+
+static void add_kernels(const row &r, const selection &select)
+{
+    size_t index = 0;
+#define MXQ_KERNEL(name, family, at)                                                               \
+    add_kernel(#name, index++, slot() at, r.kernels->family at, r, select);
+#include "kernels.def"
+#undef MXQ_KERNEL
+}
+
+/* ------------------------------------------ Threads ------------------------------------------- */
+
+static pthreadpool_t all_threads()
+{
+    static const pthreadpool_t pool = pthreadpool_create(0);
+    return pool;
+}
+
+/* One row for this thread, timed by its CPU time, so that a thread that waited for a neighbour is
+ * not billed for it; one for all threads, by the clock, where one thread does not fill the
+ * machine. */
+template <class Run>
+static void add_threaded(const std::string &name, const std::string &label, const working_set &set,
+                         Run run)
+{
+    add(name, label, [=](benchmark::State &state) { run(state, nullptr); });
+    const size_t threads = pthreadpool_get_threads_count(all_threads());
+    if (threads > 1 && set.bytes > detect_working_sets()[1].bytes)
+        add(name + "/threads:" + std::to_string(threads), label, [=](benchmark::State &state) {
+            run(state, all_threads());
+        })->UseRealTime();
+}
+
+/* ------------------------------------ The public functions ------------------------------------ */
+
+/* The rows of a weight matrix. */
+constexpr size_t matrix_cols = 4096;
+
+struct public_row {
+    traffic t;
+    mxq_matrix x;
+    mxq_quantized q;
+    const char *isa;
+
+    size_t blocks() const
+    {
+        return x.rows * x.cols / MXQ_BLOCK;
+    }
+};
+
+static public_row public_operands(const traffic &t, const slot &s, const char *isa, size_t blocks)
+{
+    const size_t cols = std::min(matrix_cols, blocks * MXQ_BLOCK);
+    const size_t rows = blocks * MXQ_BLOCK / cols;
+    const mxq_format format = {s.element(), MXQ_E8M0, 1, MXQ_BLOCK};
+    return {t,
+            {nullptr, s.type(), rows, cols, cols},
+            {format, rows, cols, nullptr, cols, nullptr, cols / MXQ_BLOCK},
+            isa};
+}
+
+template <class Call>
+static void measure_public(benchmark::State &state, const public_row &p, Call call)
+{
+    if (mxq_set_isa(p.isa) != MXQ_OK || call() != MXQ_OK)
+        state.SkipWithError("the public function failed");
+    else
+        measure(state, p.t, p.blocks(), [&] { benchmark::DoNotOptimize(call()); });
+    if (mxq_set_isa(nullptr) != MXQ_OK)
+        state.SkipWithError("no automatic choice of instruction set");
+}
+
+static void run_quantize(benchmark::State &state, public_row p, pthreadpool_t pool)
+{
+    const mxq_parallel parallel = mxq_pthreadpool(pool);
+    mxq_quantize_options options = MXQ_QUANTIZE_OPTIONS;
+    options.parallel = pool ? &parallel : nullptr;
+    p.x.data = const_cast<void *>(wide_values(p.x.type));
+    p.q.elements = static_cast<uint8_t *>(output());
+    p.q.scales = scale_output();
+    measure_public(state, p, [&] { return mxq_quantize(&p.q, &p.x, &options, nullptr); });
+}
+
+static void run_dequantize(benchmark::State &state, public_row p, pthreadpool_t pool)
+{
+    const mxq_parallel parallel = mxq_pthreadpool(pool);
+    p.x.data = output();
+    p.q.elements = const_cast<uint8_t *>(element_codes(p.q.format.element));
+    p.q.scales = const_cast<uint8_t *>(scale_codes(p.q.format.element));
+    measure_public(state, p,
+                   [&] { return mxq_dequantize(&p.x, &p.q, pool ? &parallel : nullptr, nullptr); });
+}
+
+using run_fn = void(benchmark::State &, public_row, pthreadpool_t);
+
+static void add_public_function(const std::string &function, const traffic &t, const slot &s,
+                                const row &r, const selection &select, run_fn *run)
+{
+    for_each_working_set(
+        function, t, r, select,
+        [&](const std::string &name, const working_set &set, size_t blocks) {
+            const public_row p = public_operands(t, s, r.kernels->isa, blocks);
+            add_threaded(name, limit_of(t), set,
+                         [=](benchmark::State &state, pthreadpool_t pool) { run(state, p, pool); });
+        });
+}
+
+static void add_public_functions(const row &r, const selection &select)
+{
+    static const char *const types[MXQ_TYPES] = {"f32", "bf16", "f16"};
+    for (size_t type = 0; type < MXQ_TYPES; type++) {
+        const slot s = slot()[MXQ_E4M3][type];
+        add_public_function(std::string("mxq_quantize_e4m3_") + types[type],
+                            traffic_of(r.kernels->quantize[MXQ_E4M3][type], s), s, r, select,
+                            run_quantize);
+        add_public_function(std::string("mxq_dequantize_") + types[type] + "_e4m3",
+                            traffic_of(r.kernels->unpack[MXQ_E4M3][type], s), s, r, select,
+                            run_dequantize);
+    }
+}
+
+/* ------------------------------------ The machine's limits ------------------------------------ */
+
+struct limit {
+    const char *name;
+    traffic t;
+    bool reads_elements; /* else the wide side */
+};
+
+static const limit limit_list[LIMIT_MIXES] = {{"limit_read", {128, 0}, false},
+                                              {"limit_4:1", {128, 32 + 1}, false},
+                                              {"limit_2:1", {64, 32 + 1}, false},
+                                              {"limit_1:4", {32 + 1, 128}, true},
+                                              {"limit_1:2", {32 + 1, 64}, true}};
+
+static const limits *limits_of(const char *isa)
+{
+    static const limits *const all[] = {
+#if defined(__x86_64__)
+        &limits_avx512,
+        &limits_avx2,
+#elif defined(__aarch64__)
+        &limits_neon,
+#endif
+        &limits_scalar
+    };
+    for (const limits *l : all)
+        if (!std::strcmp(l->isa, isa))
+            return l;
+    return nullptr;
+}
+
+struct stream {
+    limit_fn *run;
+    const limit *l;
+    unsigned char *dst;
+    const unsigned char *src;
+    unsigned char *scale;
+    size_t blocks;
+    size_t parts;
+
+    /* What thread `part` of `parts` moves. */
+    void run_part(size_t part) const
+    {
+        const size_t groups = blocks / LIMIT_GROUP;
+        const size_t first = groups * part / parts * LIMIT_GROUP;
+        const size_t end = groups * (part + 1) / parts * LIMIT_GROUP;
+        const size_t wide = l->reads_elements ? l->t.written : l->t.read;
+        run(dst + first * (l->reads_elements ? wide : MXQ_BLOCK),
+            src + first * (l->reads_elements ? MXQ_BLOCK : wide), scale + first, end - first);
+    }
+};
+
+static void run_stream_part(void *context, size_t part)
+{
+    static_cast<const stream *>(context)->run_part(part);
+}
+
+static void run_limit(benchmark::State &state, limit_fn *run, const limit &l, size_t blocks,
+                      pthreadpool_t pool)
+{
+    const void *src = l.reads_elements ? element_codes(MXQ_E4M3) : wide_values(MXQ_F32);
+    stream s = {run,
+                &l,
+                static_cast<unsigned char *>(output()),
+                static_cast<const unsigned char *>(src),
+                scale_output(),
+                blocks,
+                pool ? pthreadpool_get_threads_count(pool) : 1};
+    measure(state, l.t, blocks, [&] {
+        if (pool)
+            pthreadpool_parallelize_1d(pool, run_stream_part, &s, s.parts, 0);
+        else
+            s.run_part(0);
+    });
+}
+
+static void add_limit(const std::string &what, limit_fn *run, const limit &l, const row &r,
+                      const selection &select)
+{
+    for_each_working_set(
+        what, l.t, r, select, [&](const std::string &name, const working_set &set, size_t blocks) {
+            add_threaded(name, "", set, [=, &l](benchmark::State &state, pthreadpool_t pool) {
+                run_limit(state, run, l, blocks, pool);
+            });
+        });
+}
+
+static void add_limits(const row &r, const selection &select)
+{
+    const limits *streams = limits_of(r.kernels->isa);
+    for (size_t i = 0; streams && i < LIMIT_MIXES; i++) {
+        const limit &l = limit_list[i];
+        add_limit(l.name, streams->ordinary[i], l, r, select);
+        if (streams->nontemporal[i])
+            add_limit(std::string(l.name) + "_nt", streams->nontemporal[i], l, r, select);
+    }
+}
+
+/* --------------------------------------- Choosing rows ---------------------------------------- */
+
+static std::vector<row> list_rows()
+{
+    std::vector<row> rows;
+    struct mxq_isa_info info;
+    for (size_t i = 0; mxq_isa_info(i, &info); i++)
+        rows.push_back({mxq_rows[i], i, info.available != 0, info.missing});
+    return rows;
+}
+
+/* Kernels of the rows that were asked for; limits of these, and of the widest vectors. */
+static void add_rows(const selection &select)
+{
+    bool is_widest = true;
+    for (const row &r : list_rows()) {
+        const bool is_selected = select.isa.empty() || select.isa == r.kernels->isa;
+        if (is_selected) {
+            add_kernels(r, select);
+            add_public_functions(r, select);
+        }
+        if ((is_selected && !select.quick) || (r.available && is_widest))
+            add_limits(r, select);
+        if (r.available && is_widest) {
+            benchmark::AddCustomContext("limit_isa", r.kernels->isa);
+            is_widest = false;
+        }
+    }
+}
+
+/* Takes our own options out of the command line.  Returns false when the ISA cannot be measured: a
+ * run that asked for avx512 must not measure anything else. */
+static bool take_selection(int *argc, char **argv, selection *select)
+{
+    const std::string isa_option = "--isa=";
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (!std::strcmp(argv[i], "--quick"))
+            select->quick = true;
+        else if (std::string(argv[i]).rfind(isa_option, 0) == 0)
+            select->isa = argv[i] + isa_option.size();
+        else
+            argv[kept++] = argv[i];
+    }
+    *argc = kept;
+    if (select->isa.empty())
+        return true;
+    for (const row &r : list_rows())
+        if (select->isa == r.kernels->isa) {
+            if (!r.available)
+                std::cerr << "bench_kernels: --isa=" << select->isa
+                          << " is not available on this machine: " << r.missing << "\n";
+            return r.available;
+        }
+    std::cerr << "bench_kernels: --isa=" << select->isa << " is not in this build\n";
+    return false;
+}
+
+/* The method is the default, so that the bare program follows it too; later options win. */
+static std::vector<char *> with_method(int argc, char **argv)
+{
+    static char method[][64] = {
+        "--benchmark_repetitions=11", "--benchmark_enable_random_interleaving=true",
+        "--benchmark_min_time=0.01", "--benchmark_display_aggregates_only=true"};
+    std::vector<char *> args = {argv[0]};
+    for (char *option : method)
+        args.push_back(option);
+    args.insert(args.end(), argv + 1, argv + argc);
+    return args;
+}
+
+int main(int argc, char **argv)
+{
+    seconds_since_start();
+    selection select;
+    if (!take_selection(&argc, argv, &select))
+        return 2;
+    std::vector<char *> args = with_method(argc, argv);
+    int args_count = static_cast<int>(args.size());
+    args.push_back(nullptr);
+    benchmark::Initialize(&args_count, args.data());
+    if (benchmark::ReportUnrecognizedArguments(args_count, args.data()))
+        return 2;
+    describe_machine();
+    add_rows(select);
+    const size_t run = benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return run ? 0 : 1;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* limits.h -- the machine's limits: streams that move the bytes of a kernel and do none of its
+ * work.
+ *
+ * A stream visits memory in the order of the kernels: blocks of 32 values on the wide side, 32
+ * bytes on the narrow side, one scale byte a block.  Each instruction set has its own, in
+ * intrinsics and with its own vectors, so that no compiler can turn the loop into a better or
+ * worse one. */
+#ifndef MXQ_BENCH_LIMITS_H
+#define MXQ_BENCH_LIMITS_H
+
+#include <stddef.h>
+
+/* Every stream works on whole groups of blocks: the scales of a group are one 16-byte access. */
+#define LIMIT_GROUP 16
+
+enum limit_mix {
+    LIMIT_READ,   /* 128 bytes a block read, nothing written (one vector a call) */
+    LIMIT_4_TO_1, /* 128 bytes a block read, 32 + 1 written: F32 to FP8 */
+    LIMIT_2_TO_1, /* 64 read, 32 + 1 written: BF16 or F16 to FP8 */
+    LIMIT_1_TO_4, /* 32 + 1 read, 128 written: FP8 to F32 */
+    LIMIT_1_TO_2  /* 32 + 1 read, 64 written: FP8 to BF16 or F16 */
+};
+#define LIMIT_MIXES 5
+
+/* scale is written where the stream narrows, read where it widens.  blocks is a multiple of
+ * LIMIT_GROUP; pointers are aligned to 64 bytes. */
+typedef void limit_fn(void *dst, const void *src, void *scale, size_t blocks);
+
+struct limits {
+    const char *isa;
+    limit_fn *ordinary[LIMIT_MIXES];
+    limit_fn *nontemporal[LIMIT_MIXES]; /* stores past the caches; NULL where there are none */
+};
+
+extern const struct limits limits_scalar;
+extern const struct limits limits_avx2;
+extern const struct limits limits_avx512;
+extern const struct limits limits_neon;
+
+#endif
