@@ -195,24 +195,25 @@ struct row {
     std::string missing;
 };
 
-/* A quick run keeps the kernels of the README's table, between L2 and memory. */
-static bool is_in_quick_run(const std::string &what, const working_set &set)
+/* A quick run keeps the kernels of the README's table, in L2 and memory; scalar code is as fast in
+ * either. */
+static bool is_in_quick_run(const std::string &what, const std::string &isa, const working_set &set)
 {
     static const char *const kernels[] = {"amax_f32",
                                           "amax_bf16",
                                           "scale_e8m0",
+                                          "pack_e4m3_f32",
+                                          "unpack_f32_e4m3",
+                                          "unpack_bf16_e4m3",
                                           "quantize_e4m3_f32",
                                           "quantize_e4m3_bf16",
                                           "mxq_quantize_e4m3_f32",
-                                          "unpack_f32_e4m3",
-                                          "unpack_bf16_e4m3",
-                                          "mxq_dequantize_f32_e4m3",
-                                          "pack_e4m3_f32",
                                           "mxq_quantize_e4m3_bf16",
+                                          "mxq_dequantize_f32_e4m3",
                                           "mxq_dequantize_bf16_e4m3"};
     return (what.rfind("limit_", 0) == 0 ||
             std::find(std::begin(kernels), std::end(kernels), what) != std::end(kernels)) &&
-           (!std::strcmp(set.name, "L2") || !std::strcmp(set.name, "DRAM"));
+           (!std::strcmp(set.name, "L2") || (!std::strcmp(set.name, "DRAM") && isa != "scalar"));
 }
 
 /* Calls add_runnable(name, set, blocks) for each working set of a row; where there is nothing to
@@ -225,7 +226,7 @@ static void for_each_working_set(const std::string &what, const traffic &t, cons
         const working_set &set = detect_working_sets()[i];
         const std::string name = what + "/" + r.kernels->isa + "/" + set.name;
         const size_t blocks = blocks_in(set, t);
-        if (select.quick && !is_in_quick_run(what, set))
+        if (select.quick && !is_in_quick_run(what, r.kernels->isa, set))
             continue;
         if (!blocks)
             add_skipped(name, "this machine has no such cache");

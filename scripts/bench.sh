@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Builds and runs the benchmarks, and prints medians and ratios to the machine's limits.
+set -eu
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/bench.sh [options]
+
+  --quick          fewer kernels, L2 and memory only: about a minute (all: under ten)
+  --isa NAME       only the kernels of one instruction set
+  --filter REGEX   only the kernels whose name matches; limits are always measured
+  --out FILE       where the raw JSON goes (build-bench/bench.json)
+  --readme         also write README.md's table
+  -h, --help
+
+Examples
+  scripts/bench.sh --quick
+  scripts/bench.sh --isa avx2 --filter '^quantize'
+USAGE
+}
+
+fail() {
+    echo "bench.sh: $*" >&2
+    exit 2
+}
+
+cd "$(dirname "$0")/.."
+build=build-bench
+out=$build/bench.json
+readme=
+command=scripts/bench.sh
+set_of_rows=
+filter=
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) set_of_rows="$set_of_rows --quick" ;;
+    --isa | --filter | --out)
+        [ $# -ge 2 ] || fail "$1 needs a value"
+        case $1 in
+        --isa) set_of_rows="$set_of_rows --isa=$2" ;;
+        --filter) filter=$2 ;;
+        --out) out=$2 ;;
+        esac
+        command="$command $1"
+        shift
+        ;;
+    --readme) readme=README.md ;;
+    -h | --help)
+        usage
+        exit
+        ;;
+    *) fail "unknown option $1 (--help lists them)" ;;
+    esac
+    command="$command $1"
+    shift
+done
+
+[ -f $build/build.ninja ] ||
+    meson setup $build --buildtype=release -Dbenchmarks=enabled -Dtests=disabled -Dtools=disabled
+ninja -C $build benchmarks/bench_kernels
+
+echo "load average before: $(cut -d' ' -f1-3 /proc/loadavg)" >&2
+progress=0
+[ ! -t 2 ] || progress=1
+# shellcheck disable=SC2086 # the options are words
+$build/benchmarks/bench_kernels $set_of_rows ${filter:+"--benchmark_filter=^limit_|$filter"} \
+    --benchmark_out="$out" --benchmark_out_format=json |
+    awk -v progress=$progress '/_median/ && progress { printf "\r%d rows", ++rows > "/dev/stderr" }
+        END { if (rows) print "" > "/dev/stderr" }'
+
+python3 benchmarks/report.py "$out" ${readme:+--readme "$readme" --command "$command"}
+echo "raw results: $out"
