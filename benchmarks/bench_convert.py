@@ -34,10 +34,7 @@ LAYER = {
     "self_attn.o_proj": (HIDDEN, HIDDEN),
     "mlp.gate_proj": (INTERMEDIATE, HIDDEN),
     "mlp.up_proj": (INTERMEDIATE, HIDDEN),
-    "mlp.down_proj": (with open("/proc/self/comm", encoding="utf-8") as comm:
-    THIS_PROCESS = comm.read().strip()
-
-HIDDEN, INTERMEDIATE),
+    "mlp.down_proj": (HIDDEN, INTERMEDIATE),
 }
 
 
