@@ -79,12 +79,7 @@ void oracle_store(enum mxq_type type, void *x, size_t i, uint32_t bits)
 
 uint32_t oracle_magnitude(enum mxq_type type, uint32_t bits)
 {
-    const struct layout l = layouts[type];
-    const double v = oracle_value(type, bits);
-    if (isnan(v))
-        return 0x7F800000 | (bits & ((UINT32_C(1) << l.fraction_bits) - 1))
-                                << (23 - l.fraction_bits);
-    return oracle_nearest(MXQ_F32, fabs(v));
+    return oracle_nearest(MXQ_F32, fabs(oracle_value(type, bits)));
 }
 
 /* ---------------------------------------- Element codes --------------------------------------- */

@@ -22,7 +22,7 @@ uint32_t oracle_nearest(enum mxq_type type, double v);
 uint32_t oracle_load(enum mxq_type type, const void *x, size_t i);
 void oracle_store(enum mxq_type type, void *x, size_t i, uint32_t bits);
 
-/* The F32 bits of the magnitude; a NaN is widened with its payload. */
+/* The F32 bits of the magnitude; the canonical NaN for a NaN. */
 uint32_t oracle_magnitude(enum mxq_type type, uint32_t bits);
 
 /* The number of an element code; NaN and infinities where it has them. */
