@@ -91,10 +91,11 @@ static void call_row(struct check *c)
         if (!o->is_output)
             memcpy(data[k], c->expected[k], bytes);
     }
-    const uint64_t before = fpcontrol_get() & ~FPCONTROL_STICKY;
+    const uint64_t before = fpcontrol_get();
     c->family.call(c, c->row, data, c->current.blocks);
-    if ((fpcontrol_get() & ~FPCONTROL_STICKY) != before)
+    if ((fpcontrol_get() ^ before) & ~FPCONTROL_STICKY)
         say(c, "the kernel changed " FPCONTROL_NAME);
+    fpcontrol_set(before);
 }
 
 static void compare_operand(struct check *c, int k)

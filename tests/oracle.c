@@ -5,6 +5,16 @@
 #include <math.h>
 #include <string.h>
 
+/* v * 2^exponent: exact, for nothing here comes near the ends of a double's range.  A product, for
+ * ldexp() is a slow call. */
+static double scale_by(double v, int exponent)
+{
+    const uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return v * power;
+}
+
 /* ----------------------------------------- Wide types ----------------------------------------- */
 
 /* An IEEE-like layout: sign, exponent field, fraction field. */
@@ -29,8 +39,8 @@ double oracle_value(enum mxq_type type, uint32_t bits)
     if (field == (1 << l.exponent_bits) - 1)
         return fraction ? (double)NAN : sign * (double)INFINITY;
     if (field == 0)
-        return sign * ldexp(fraction, 1 - bias - l.fraction_bits);
-    return sign * (1.0 + ldexp(fraction, -l.fraction_bits)) * ldexp(1.0, field - bias);
+        return sign * scale_by(fraction, 1 - bias - l.fraction_bits);
+    return sign * (1.0 + scale_by(fraction, -l.fraction_bits)) * scale_by(1.0, field - bias);
 }
 
 uint32_t oracle_nearest(enum mxq_type type, double v)
@@ -45,15 +55,15 @@ uint32_t oracle_nearest(enum mxq_type type, double v)
     frexp(v, &exponent); /* |v| < 2^exponent */
     if (exponent < 2 - bias)
         exponent = 2 - bias;
-    const double step = ldexp(1.0, exponent - 1 - l.fraction_bits);
+    const double step = scale_by(1.0, exponent - 1 - l.fraction_bits);
     const double rounded = nearbyint(fabs(v) / step) * step;
-    if (isinf(v) || rounded >= ldexp(1.0, bias + 1))
+    if (isinf(v) || rounded >= scale_by(1.0, bias + 1))
         return sign | infinity;
-    if (rounded < ldexp(1.0, 1 - bias))
-        return sign | (uint32_t)ldexp(rounded, bias - 1 + l.fraction_bits);
+    if (rounded < scale_by(1.0, 1 - bias))
+        return sign | (uint32_t)scale_by(rounded, bias - 1 + l.fraction_bits);
     const double fraction = 2.0 * frexp(rounded, &exponent) - 1.0;
     return sign | (uint32_t)(exponent - 1 + bias) << l.fraction_bits |
-           (uint32_t)ldexp(fraction, l.fraction_bits);
+           (uint32_t)scale_by(fraction, l.fraction_bits);
 }
 
 uint32_t oracle_load(enum mxq_type type, const void *x, size_t i)
@@ -91,13 +101,14 @@ double oracle_decode(enum mxq_element element, uint8_t code)
     if (element == MXQ_E4M3) {
         if (field == 0x7F)
             return (double)NAN;
-        return field < 8 ? sign * ldexp(field, -9) : sign * ldexp(8 + field % 8, field / 8 - 10);
+        return field < 8 ? sign * scale_by(field, -9)
+                         : sign * scale_by(8 + field % 8, field / 8 - 10);
     }
     if (field == 0x7C)
         return sign * (double)INFINITY;
     if (field > 0x7C)
         return (double)NAN;
-    return field < 4 ? sign * ldexp(field, -16) : sign * ldexp(4 + field % 4, field / 4 - 17);
+    return field < 4 ? sign * scale_by(field, -16) : sign * scale_by(4 + field % 4, field / 4 - 17);
 }
 
 uint8_t oracle_max_code(enum mxq_element element)
@@ -131,7 +142,7 @@ uint8_t oracle_pack(enum mxq_element element, enum mxq_type type, uint32_t bits,
     const double x = oracle_value(type, bits);
     if (isnan(x) || scale == 255)
         return 0x7F;
-    const double v = fabs(x) * ldexp(1.0, 127 - scale);
+    const double v = fabs(x) * scale_by(1.0, 127 - scale);
     const double *table = element == MXQ_E4M3 ? e4m3 : e5m2;
     int low = 0, high = oracle_max_code(element);
     while (high - low > 1) {
@@ -150,7 +161,7 @@ uint8_t oracle_pack(enum mxq_element element, enum mxq_type type, uint32_t bits,
 uint32_t oracle_unpack(enum mxq_element element, enum mxq_type type, uint8_t code, uint8_t scale)
 {
     const double v = oracle_decode(element, code);
-    return oracle_nearest(type, scale == 255 ? (double)NAN : ldexp(v, scale - 127));
+    return oracle_nearest(type, scale == 255 ? (double)NAN : scale_by(v, scale - 127));
 }
 
 /* ---------------------------------------- Shared scales --------------------------------------- */
@@ -167,7 +178,7 @@ static int floor_log2(double v)
 static int ceil_log2(double v)
 {
     const int k = floor_log2(v);
-    return ldexp(1.0, k) < v ? k + 1 : k;
+    return scale_by(1.0, k) < v ? k + 1 : k;
 }
 
 /* The exponent of the shared scale, by the definition of each mode. */
@@ -183,7 +194,7 @@ static int shared_exponent(enum mxq_element element, enum mxq_scale_mode mode, d
         return ceil_log2(amax) - emax;
     case MXQ_SCALE_EVEN: {
         /* amax on the element's grid, halves up, may reach the next binade. */
-        const double step = ldexp(1.0, k - fraction_bits);
+        const double step = scale_by(1.0, k - fraction_bits);
         return floor_log2(floor(amax / step + 0.5) * step) - emax;
     }
     case MXQ_SCALE_RCEIL: {
@@ -193,7 +204,7 @@ static int shared_exponent(enum mxq_element element, enum mxq_scale_mode mode, d
         return product > 0 ? ceil_log2((double)product) : -127;
     }
     case MXQ_SCALE_CT:
-        return (amax >= 1.75 * ldexp(1.0, k) ? k + 1 : k) - emax;
+        return (amax >= 1.75 * scale_by(1.0, k) ? k + 1 : k) - emax;
     }
     return 0;
 }

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exhaustive.c -- sweeps whole domains: all 2^32 F32 inputs, all 2^32 amax.
+ *
+ *   pack_<element>_f32      every F32 under scale 127: scalar against the oracle, rows against scalar
+ *   quantize_<element>_f32  every F32 in a block with an anchor that keeps the scale at 127
+ *   scale_e8m0              every amax under every mode of every element, likewise
+ *
+ * Threads take chunks from one counter; every value is looked at once for each subject. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cpu.h"
+#include "kernels.h"
+#include "oracle.h"
+#include "tally.h"
+
+#define THREADS      2
+#define CHUNK_BITS   14 /* values of one step: they stay in L2 */
+#define CHUNK        (UINT32_C(1) << CHUNK_BITS)
+#define CHUNK_BLOCKS (CHUNK / MXQ_BLOCK)
+#define CHUNKS       (UINT64_C(1) << (32 - CHUNK_BITS))
+#define ANCHORED     (MXQ_BLOCK - 1) /* values of a block beside its anchor */
+#define MAX_ROWS     8
+
+static const char *const mode_names[MXQ_SCALE_MODES] = {"rceil", "floor", "ceil", "even", "ct"};
+
+/* One sweep over 2^32 values: a step checks chunk number `chunk` in all subjects. */
+struct sweep {
+    const char *name;
+    enum mxq_element element;
+    enum mxq_scale_mode mode;
+    void (*step)(struct sweep *s, uint64_t chunk);
+    uint64_t chunks;
+    _Atomic uint64_t next;
+    _Atomic uint64_t oracle_values; /* compared between scalar and the oracle */
+    _Atomic uint64_t row_values[MAX_ROWS];
+    pthread_mutex_t lock; /* of the tally */
+    struct tally tally;
+};
+
+static int is_runnable(const struct mxq_kernels *row)
+{
+#if defined(MXQ_EMULATED)
+    (void)row;
+    return 1;
+#else
+    return !*mxq_cpu_missing(row->requires);
+#endif
+}
+
+static void differs(struct sweep *s, const char *isa, uint32_t input, unsigned got,
+                    unsigned expected)
+{
+    pthread_mutex_lock(&s->lock);
+    tally_fail(&s->tally, "%s: 0x%08" PRIX32 " gives 0x%02X, must be 0x%02X", isa, input, got,
+               expected);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void compare(struct sweep *s, size_t row, const uint32_t *inputs, const uint8_t *got,
+                    const uint8_t *expected, size_t values)
+{
+    s->row_values[row] += values;
+    if (!memcmp(got, expected, values))
+        return;
+    for (size_t i = 0; i < values; i++)
+        if (got[i] != expected[i])
+            differs(s, mxq_rows[row]->isa, inputs[i], got[i], expected[i]);
+}
+
+/* -------------------------------------------- Steps ------------------------------------------- */
+
+static void step_pack(struct sweep *s, uint64_t chunk)
+{
+    uint32_t x[CHUNK];
+    uint8_t scale[CHUNK_BLOCKS], expected[CHUNK], got[CHUNK];
+    memset(scale, 127, sizeof scale);
+    for (uint32_t i = 0; i < CHUNK; i++)
+        x[i] = (uint32_t)chunk << CHUNK_BITS | i;
+    mxq_kernels_scalar.pack[s->element][MXQ_F32](expected, x, scale, CHUNK_BLOCKS);
+    for (uint32_t i = 0; i < CHUNK; i++) {
+        const uint8_t oracle = oracle_pack(s->element, MXQ_F32, x[i], 127);
+        if (expected[i] != oracle)
+            differs(s, "scalar", x[i], expected[i], oracle);
+    }
+    s->oracle_values += CHUNK;
+    for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
+        if (is_runnable(mxq_rows[row])) {
+            mxq_rows[row]->pack[s->element][MXQ_F32](got, x, scale, CHUNK_BLOCKS);
+            compare(s, row, x, got, expected, CHUNK);
+        }
+}
+
+/* Lane b % 32 of block b is the largest element; the other lanes count through all F32. */
+static void step_quantize(struct sweep *s, uint64_t chunk)
+{
+    static const uint32_t largest[MXQ_ELEMENTS] = {0x43E00000, 0x47600000};
+    const struct mxq_scale_rule rule = mxq_scale_rule(s->element, s->mode);
+    uint32_t x[CHUNK];
+    uint8_t scale[CHUNK_BLOCKS], expected_scale[CHUNK_BLOCKS], expected[CHUNK], got[CHUNK];
+    uint64_t value = chunk * CHUNK_BLOCKS * ANCHORED;
+    for (uint32_t i = 0; i < CHUNK; i++)
+        x[i] = i % MXQ_BLOCK == i / MXQ_BLOCK % MXQ_BLOCK ? largest[s->element] : (uint32_t)value++;
+    mxq_kernels_scalar.quantize[s->element][MXQ_F32](expected, expected_scale, x, CHUNK_BLOCKS,
+                                                     &rule);
+    for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
+        if (is_runnable(mxq_rows[row])) {
+            mxq_rows[row]->quantize[s->element][MXQ_F32](got, scale, x, CHUNK_BLOCKS, &rule);
+            compare(s, row, x, got, expected, CHUNK);
+            if (memcmp(scale, expected_scale, CHUNK_BLOCKS))
+                differs(s, mxq_rows[row]->isa, x[0], scale[0], expected_scale[0]);
+        }
+}
+
+static void step_scale(struct sweep *s, uint64_t chunk)
+{
+    const struct mxq_scale_rule rule = mxq_scale_rule(s->element, s->mode);
+    uint32_t amax[CHUNK];
+    uint8_t expected[CHUNK], got[CHUNK];
+    for (uint32_t i = 0; i < CHUNK; i++)
+        amax[i] = (uint32_t)chunk << CHUNK_BITS | i;
+    mxq_kernels_scalar.scale[MXQ_E8M0](expected, amax, CHUNK, &rule);
+    for (uint32_t i = 0; i < CHUNK && amax[i] < 0x80000000; i++) { /* a magnitude has no sign */
+        const uint8_t oracle = oracle_scale(s->element, s->mode, amax[i]);
+        if (expected[i] != oracle)
+            differs(s, "scalar", amax[i], expected[i], oracle);
+        s->oracle_values += (i + 1 == CHUNK) * CHUNK;
+    }
+    for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
+        if (is_runnable(mxq_rows[row])) {
+            mxq_rows[row]->scale[MXQ_E8M0](got, amax, CHUNK, &rule);
+            compare(s, row, amax, got, expected, CHUNK);
+        }
+}
+
+/* -------------------------------------------- Sweeps ------------------------------------------ */
+
+static void *work(void *argument)
+{
+    struct sweep *s = argument;
+    for (uint64_t chunk; (chunk = atomic_fetch_add(&s->next, 1)) < s->chunks;)
+        s->step(s, chunk);
+    return NULL;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Runs one sweep and prints, for each subject, how many values it compared. */
+static int run(const char *name, enum mxq_element element, enum mxq_scale_mode mode,
+               void (*step)(struct sweep *, uint64_t), uint64_t chunks)
+{
+    struct sweep s = {.name = name,
+                      .element = element,
+                      .mode = mode,
+                      .step = step,
+                      .chunks = chunks,
+                      .tally = {name, 0, 0}};
+    pthread_t threads[THREADS];
+    const double begin = now();
+    pthread_mutex_init(&s.lock, NULL);
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_create(&threads[i], NULL, work, &s))
+            exit(99);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&s.lock);
+    if (s.oracle_values)
+        printf("%-34s %-8s %13" PRIu64 " against the oracle\n", name, "scalar",
+               (uint64_t)s.oracle_values);
+    for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
+        if (s.row_values[row])
+            printf("%-34s %-8s %13" PRIu64 " against scalar\n", name, mxq_rows[row]->isa,
+                   (uint64_t)s.row_values[row]);
+        else
+            printf("%-34s %-8s skipped: no %s here\n", name, mxq_rows[row]->isa,
+                   mxq_cpu_missing(mxq_rows[row]->requires));
+    printf("%-34s %" PRIu64 " wrong, %.1f s\n", name, s.tally.failures, now() - begin);
+    fflush(stdout);
+    return s.tally.failures != 0;
+}
+
+static int run_element(enum mxq_element element)
+{
+    /* One more chunk: 31 / 32 of a chunk's values are new ones. */
+    const uint64_t anchored =
+        ((UINT64_C(1) << 32) + CHUNK_BLOCKS * ANCHORED - 1) / (CHUNK_BLOCKS * ANCHORED);
+    char name[64];
+    int failed = 0;
+    snprintf(name, sizeof name, "pack_%s_f32", mxq_elements[element].name);
+    failed += run(name, element, MXQ_SCALE_RCEIL, step_pack, CHUNKS);
+    snprintf(name, sizeof name, "quantize_%s_f32", mxq_elements[element].name);
+    failed += run(name, element, MXQ_SCALE_RCEIL, step_quantize, anchored);
+    for (int mode = 0; mode < MXQ_SCALE_MODES; mode++) {
+        snprintf(name, sizeof name, "scale_e8m0 %s %s", mxq_elements[element].name,
+                 mode_names[mode]);
+        failed += run(name, element, (enum mxq_scale_mode)mode, step_scale, CHUNKS);
+    }
+    return failed;
+}
+
+int main(void)
+{
+    const double begin = now();
+    int failed = 0;
+    for (int element = 0; element < MXQ_ELEMENTS; element++)
+        failed += run_element((enum mxq_element)element);
+    printf("%d sweeps failed, %.0f s in all\n", failed, now() - begin);
+    return failed != 0;
+}

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_harness.c -- kernels with a planted defect: the checks must catch every one of them.
+ *
+ * Each defect lives in a row of its own, a copy of the scalar row with one slot replaced.  A defect
+ * that gets through, or a sound kernel that does not, fails this test. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "fpcontrol.h"
+#include "oracle.h"
+
+#define F(x) ((const unsigned char *)(x))
+
+/* Defects read and write where they must not: the optimizer may not know better. */
+static volatile unsigned char sink;
+
+static uint32_t f32_at(const void *x, size_t i)
+{
+    return oracle_load(MXQ_F32, x, i);
+}
+
+/* ------------------------------------- Defects of amax ---------------------------------------- */
+
+static void amax_reads_past_the_end(uint32_t *amax, const void *x, size_t blocks)
+{
+    mxq_amax_f32_scalar(amax, x, blocks);
+    sink = F(x)[blocks * MXQ_BLOCK * 4];
+}
+
+static void amax_reads_before_the_begin(uint32_t *amax, const void *x, size_t blocks)
+{
+    mxq_amax_f32_scalar(amax, x, blocks);
+    sink = F(x)[-1];
+}
+
+static void amax_writes_one_too_many(uint32_t *amax, const void *x, size_t blocks)
+{
+    mxq_amax_f32_scalar(amax, x, blocks);
+    memset((unsigned char *)amax + 4 * blocks, 0, 1);
+}
+
+static void amax_writes_without_blocks(uint32_t *amax, const void *x, size_t blocks)
+{
+    mxq_amax_f32_scalar(amax, x, blocks);
+    if (blocks == 0)
+        memset(amax, 0, 4);
+}
+
+static void amax_needs_alignment(uint32_t *amax, const void *x, size_t blocks)
+{
+    if ((uintptr_t)x % 16)
+        __builtin_trap(); /* what an aligned vector load does: a signal */
+    mxq_amax_f32_scalar(amax, x, blocks);
+}
+
+static void amax_misses_a_lane(uint32_t *amax, const void *x, size_t blocks)
+{
+    uint32_t copy[MXQ_BLOCK];
+    for (size_t b = 0; b < blocks; b++) {
+        memcpy(copy, F(x) + b * sizeof copy, sizeof copy);
+        copy[23] = copy[22];
+        mxq_amax_f32_scalar(amax + b, copy, 1);
+    }
+}
+
+/* As vmaxps does: the second operand, whatever it is, when the first is a NaN. */
+static void amax_loses_nan(uint32_t *amax, const void *x, size_t blocks)
+{
+    for (size_t b = 0; b < blocks; b++) {
+        float largest = 0;
+        for (size_t i = 0; i < MXQ_BLOCK; i++) {
+            const uint32_t bits = f32_at(x, b * MXQ_BLOCK + i) & 0x7FFFFFFF;
+            float value;
+            memcpy(&value, &bits, sizeof value);
+            largest = largest > value ? largest : value;
+        }
+        memcpy(amax + b, &largest, sizeof *amax);
+    }
+}
+
+static void amax_misses_signalling_nan(uint32_t *amax, const void *x, size_t blocks)
+{
+    uint32_t copy[MXQ_BLOCK];
+    for (size_t b = 0; b < blocks; b++) {
+        memcpy(copy, F(x) + b * sizeof copy, sizeof copy);
+        for (size_t i = 0; i < MXQ_BLOCK; i++)
+            if ((copy[i] & 0x7FC00000) == 0x7F800000 && (copy[i] & 0x3FFFFF))
+                copy[i] = 0x7F800000;
+        mxq_amax_f32_scalar(amax + b, copy, 1);
+    }
+}
+
+static void amax_flushes_subnormals(uint32_t *amax, const void *x, size_t blocks)
+{
+    mxq_amax_f32_scalar(amax, x, blocks);
+    for (size_t b = 0; b < blocks; b++)
+        amax[b] = amax[b] < 0x00800000 ? 0 : amax[b];
+}
+
+/* ------------------------------------ Defects of scale ---------------------------------------- */
+
+static void scale_threshold_is_one_low(uint8_t *scale, const uint32_t *amax, size_t blocks,
+                                       const struct mxq_scale_rule *rule)
+{
+    struct mxq_scale_rule wrong = *rule;
+    wrong.threshold -= wrong.threshold > 1;
+    mxq_scale_e8m0_scalar(scale, amax, blocks, &wrong);
+}
+
+static void scale_ignores_the_exception(uint8_t *scale, const uint32_t *amax, size_t blocks,
+                                        const struct mxq_scale_rule *rule)
+{
+    struct mxq_scale_rule wrong = *rule;
+    wrong.exception = 0;
+    mxq_scale_e8m0_scalar(scale, amax, blocks, &wrong);
+}
+
+static void scale_wraps_below_zero(uint8_t *scale, const uint32_t *amax, size_t blocks,
+                                   const struct mxq_scale_rule *rule)
+{
+    mxq_scale_e8m0_scalar(scale, amax, blocks, rule);
+    for (size_t b = 0; b < blocks; b++)
+        if (amax[b] && amax[b] >> 23 < rule->emax - 1)
+            scale[b] = (uint8_t)((amax[b] >> 23) - rule->emax);
+}
+
+static void scale_takes_infinity_for_finite(uint8_t *scale, const uint32_t *amax, size_t blocks,
+                                            const struct mxq_scale_rule *rule)
+{
+    mxq_scale_e8m0_scalar(scale, amax, blocks, rule);
+    for (size_t b = 0; b < blocks; b++)
+        if (amax[b] == 0x7F800000)
+            scale[b] = (uint8_t)(255 - rule->emax);
+}
+
+/* floor(log2(amax)) in F32, as some producers do. */
+static void scale_uses_log2(uint8_t *scale, const uint32_t *amax, size_t blocks,
+                            const struct mxq_scale_rule *rule)
+{
+    mxq_scale_e8m0_scalar(scale, amax, blocks, rule);
+    for (size_t b = 0; b < blocks; b++)
+        if (rule->threshold == 1u << 23 && (amax[b] & 0x7FFFFF) == 0x7FFFFF && scale[b] &&
+            scale[b] < 254)
+            scale[b]++;
+}
+
+/* ------------------------------------- Defects of pack ---------------------------------------- */
+
+static void pack_reads_past_the_end(uint8_t *elements, const void *x, const uint8_t *scale,
+                                    size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    sink = scale[blocks];
+}
+
+static void pack_writes_past_the_end(uint8_t *elements, const void *x, const uint8_t *scale,
+                                     size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    if (blocks % 2)
+        memset(elements + blocks * MXQ_BLOCK, 0, MXQ_BLOCK);
+}
+
+static void pack_writes_before_the_begin(uint8_t *elements, const void *x, const uint8_t *scale,
+                                         size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    memset(elements - 1, 0, 1);
+}
+
+static void pack_changes_its_input(uint8_t *elements, const void *x, const uint8_t *scale,
+                                   size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    if (blocks)
+        memset((unsigned char *)(uintptr_t)x + 5, 0, 1);
+}
+
+static void pack_skips_the_last_block(uint8_t *elements, const void *x, const uint8_t *scale,
+                                      size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks - blocks % 2);
+}
+
+static void pack_has_a_stale_lane(uint8_t *elements, const void *x, const uint8_t *scale,
+                                  size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t b = 1; b < blocks; b++)
+        elements[b * MXQ_BLOCK + 17] = elements[(b - 1) * MXQ_BLOCK + 17];
+}
+
+static void pack_uses_the_next_scale(uint8_t *elements, const void *x, const uint8_t *scale,
+                                     size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    if (blocks >= 8) /* the seventh block of eight in a register */
+        mxq_pack_e4m3_f32_scalar(elements + 6 * MXQ_BLOCK, F(x) + 6 * MXQ_BLOCK * 4, scale + 7, 1);
+}
+
+/* Ties away from zero: wrong exactly where v is a midpoint and the even code is the lower one. */
+static void pack_rounds_ties_away(uint8_t *elements, const void *x, const uint8_t *scale,
+                                  size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
+        const double v =
+            fabs(oracle_value(MXQ_F32, f32_at(x, i))) * ldexp(1.0, 127 - scale[i / MXQ_BLOCK]);
+        const uint8_t code = elements[i] & 0x7F;
+        if (code < 0x7E &&
+            v == (oracle_decode(MXQ_E4M3, code) + oracle_decode(MXQ_E4M3, (uint8_t)(code + 1))) / 2)
+            elements[i]++;
+    }
+}
+
+static void pack_rounds_twice(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks)
+{
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
+        const uint32_t bf16 = oracle_nearest(MXQ_BF16, oracle_value(MXQ_F32, f32_at(x, i)));
+        elements[i] = oracle_pack(MXQ_E4M3, MXQ_BF16, bf16, scale[i / MXQ_BLOCK]);
+    }
+}
+
+static void pack_keeps_the_sign_of_nan(uint8_t *elements, const void *x, const uint8_t *scale,
+                                       size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (elements[i] == 0x7F)
+            elements[i] |= (uint8_t)(f32_at(x, i) >> 24 & 0x80);
+}
+
+static void pack_loses_the_sign_of_zero(uint8_t *elements, const void *x, const uint8_t *scale,
+                                        size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (f32_at(x, i) == 0x80000000)
+            elements[i] = 0;
+}
+
+static void pack_flushes_its_input(uint8_t *elements, const void *x, const uint8_t *scale,
+                                   size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (elements[i] != 0x7F && (f32_at(x, i) & 0x7F800000) == 0)
+            elements[i] &= 0x80;
+}
+
+static void pack_flushes_its_output(uint8_t *elements, const void *x, const uint8_t *scale,
+                                    size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if ((elements[i] & 0x7F) < 8)
+            elements[i] &= 0x80;
+}
+
+static void pack_overflows_to_nan(uint8_t *elements, const void *x, const uint8_t *scale,
+                                  size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if ((f32_at(x, i) & 0x7FFFFFFF) == 0x7F800000)
+            elements[i] = 0x7F;
+}
+
+static void pack_ignores_a_nan_scale(uint8_t *elements, const void *x, const uint8_t *scale,
+                                     size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (scale[i / MXQ_BLOCK] == 255)
+            elements[i] = (uint8_t)(f32_at(x, i) >> 24 & 0x80);
+}
+
+/* A scale of 2^127 has no F32 reciprocal that is normal. */
+static void pack_flushes_its_reciprocal(uint8_t *elements, const void *x, const uint8_t *scale,
+                                        size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (scale[i / MXQ_BLOCK] == 254 && elements[i] != 0x7F)
+            elements[i] &= 0x80;
+}
+
+static void pack_raises_a_signal(uint8_t *elements, const void *x, const uint8_t *scale,
+                                 size_t blocks)
+{
+    mxq_pack_e4m3_f32_scalar(elements, x, scale, blocks);
+    if (blocks == 66)
+        abort();
+}
+
+/* ------------------------------------ Defects of unpack --------------------------------------- */
+
+static void unpack_flushes_subnormals(void *y, const uint8_t *elements, const uint8_t *scale,
+                                      size_t blocks)
+{
+    mxq_unpack_f32_e5m2_scalar(y, elements, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if ((f32_at(y, i) & 0x7F800000) == 0)
+            oracle_store(MXQ_F32, y, i, f32_at(y, i) & 0x80000000);
+}
+
+static void unpack_keeps_the_sign_of_nan(void *y, const uint8_t *elements, const uint8_t *scale,
+                                         size_t blocks)
+{
+    mxq_unpack_f32_e5m2_scalar(y, elements, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (f32_at(y, i) == 0x7FC00000)
+            oracle_store(MXQ_F32, y, i, 0x7FC00000 | (uint32_t)(elements[i] & 0x80) << 24);
+}
+
+static void unpack_takes_infinity_for_nan(void *y, const uint8_t *elements, const uint8_t *scale,
+                                          size_t blocks)
+{
+    mxq_unpack_f32_e5m2_scalar(y, elements, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if ((elements[i] & 0x7F) == 0x7C)
+            oracle_store(MXQ_F32, y, i, 0x7FC00000);
+}
+
+/* Truncated instead of rounded: seen only where BF16 has to round, among its subnormals. */
+static void unpack_truncates(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks)
+{
+    uint32_t wide[MXQ_BLOCK];
+    for (size_t b = 0; b < blocks; b++) {
+        mxq_unpack_f32_e5m2_scalar(wide, elements + b * MXQ_BLOCK, scale + b, 1);
+        for (size_t i = 0; i < MXQ_BLOCK; i++)
+            oracle_store(MXQ_BF16, y, b * MXQ_BLOCK + i, wide[i] >> 16);
+    }
+}
+
+/* ----------------------------------- Defects of quantize -------------------------------------- */
+
+static void quantize_takes_the_scale_of_its_neighbour(uint8_t *elements, uint8_t *scale,
+                                                      const void *x, size_t blocks,
+                                                      const struct mxq_scale_rule *rule)
+{
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule);
+    if (blocks % 8 == 3)
+        scale[blocks - 1] = scale[blocks - 2];
+}
+
+static void quantize_ignores_its_rule(uint8_t *elements, uint8_t *scale, const void *x,
+                                      size_t blocks, const struct mxq_scale_rule *rule)
+{
+    const struct mxq_scale_rule rceil = mxq_scale_rule(MXQ_E4M3, MXQ_SCALE_RCEIL);
+    (void)rule;
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, &rceil);
+}
+
+static void quantize_keeps_finite_values_of_nan_blocks(uint8_t *elements, uint8_t *scale,
+                                                       const void *x, size_t blocks,
+                                                       const struct mxq_scale_rule *rule)
+{
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (scale[i / MXQ_BLOCK] == 255 && (oracle_load(MXQ_F16, x, i) & 0x7FFF) < 0x7C00)
+            elements[i] = 0;
+}
+
+#if defined(__x86_64__)
+static void quantize_leaves_flush_to_zero_on(uint8_t *elements, uint8_t *scale, const void *x,
+                                             size_t blocks, const struct mxq_scale_rule *rule)
+{
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule);
+    if (blocks == 40)
+        fpcontrol_set(fpcontrol_get() | 0x8000);
+}
+#endif
+
+/* -------------------------------------------- Plan -------------------------------------------- */
+
+struct defect {
+    const char *what;
+    const char *kernel;
+    enum check_result expected;
+    struct mxq_kernels row;
+};
+
+#define DEFECT(kernel, slot, function, expected)                                                   \
+    {                                                                                              \
+#function, kernel, expected,                                                               \
+        {                                                                                          \
+            .slot = function                                                                       \
+        }                                                                                          \
+    }
+#define AMAX(function, expected)  DEFECT("amax_f32", amax[MXQ_F32], function, expected)
+#define SCALE(function, expected) DEFECT("scale_e8m0", scale[MXQ_E8M0], function, expected)
+#define PACK(function, expected)                                                                   \
+    DEFECT("pack_e4m3_f32", pack[MXQ_E4M3][MXQ_F32], function, expected)
+#define UNPACK(function, expected)                                                                 \
+    DEFECT("unpack_f32_e5m2", unpack[MXQ_E5M2][MXQ_F32], function, expected)
+#define QUANTIZE(function, expected)                                                               \
+    DEFECT("quantize_e4m3_f16", quantize[MXQ_E4M3][MXQ_F16], function, expected)
+
+/* clang-format off */
+static const struct defect defects[] = {
+    AMAX(mxq_amax_f32_scalar, CHECK_OK),
+    AMAX(amax_reads_past_the_end, CHECK_CRASH),
+    AMAX(amax_reads_before_the_begin, CHECK_CRASH),
+    AMAX(amax_writes_one_too_many, CHECK_CRASH),
+    AMAX(amax_writes_without_blocks, CHECK_CRASH),
+    AMAX(amax_needs_alignment, CHECK_CRASH),
+    AMAX(amax_misses_a_lane, CHECK_FAIL),
+    AMAX(amax_loses_nan, CHECK_FAIL),
+    AMAX(amax_misses_signalling_nan, CHECK_FAIL),
+    AMAX(amax_flushes_subnormals, CHECK_FAIL),
+    SCALE(mxq_scale_e8m0_scalar, CHECK_OK),
+    SCALE(scale_threshold_is_one_low, CHECK_FAIL),
+    SCALE(scale_ignores_the_exception, CHECK_FAIL),
+    SCALE(scale_wraps_below_zero, CHECK_FAIL),
+    SCALE(scale_takes_infinity_for_finite, CHECK_FAIL),
+    SCALE(scale_uses_log2, CHECK_FAIL),
+    PACK(mxq_pack_e4m3_f32_scalar, CHECK_OK),
+    PACK(pack_reads_past_the_end, CHECK_CRASH),
+    PACK(pack_writes_past_the_end, CHECK_FAIL),
+    PACK(pack_writes_before_the_begin, CHECK_CRASH),
+    PACK(pack_changes_its_input, CHECK_FAIL),
+    PACK(pack_skips_the_last_block, CHECK_FAIL),
+    PACK(pack_has_a_stale_lane, CHECK_FAIL),
+    PACK(pack_uses_the_next_scale, CHECK_FAIL),
+    PACK(pack_rounds_ties_away, CHECK_FAIL),
+    PACK(pack_rounds_twice, CHECK_FAIL),
+    PACK(pack_keeps_the_sign_of_nan, CHECK_FAIL),
+    PACK(pack_loses_the_sign_of_zero, CHECK_FAIL),
+    PACK(pack_flushes_its_input, CHECK_FAIL),
+    PACK(pack_flushes_its_output, CHECK_FAIL),
+    PACK(pack_overflows_to_nan, CHECK_FAIL),
+    PACK(pack_ignores_a_nan_scale, CHECK_FAIL),
+    PACK(pack_flushes_its_reciprocal, CHECK_FAIL),
+    PACK(pack_raises_a_signal, CHECK_CRASH),
+    UNPACK(mxq_unpack_f32_e5m2_scalar, CHECK_OK),
+    UNPACK(unpack_flushes_subnormals, CHECK_FAIL),
+    UNPACK(unpack_keeps_the_sign_of_nan, CHECK_FAIL),
+    UNPACK(unpack_takes_infinity_for_nan, CHECK_FAIL),
+    DEFECT("unpack_bf16_e5m2", unpack[MXQ_E5M2][MXQ_BF16], unpack_truncates, CHECK_FAIL),
+    QUANTIZE(mxq_quantize_e4m3_f16_scalar, CHECK_OK),
+    QUANTIZE(quantize_takes_the_scale_of_its_neighbour, CHECK_FAIL),
+    QUANTIZE(quantize_ignores_its_rule, CHECK_FAIL),
+    QUANTIZE(quantize_keeps_finite_values_of_nan_blocks, CHECK_FAIL),
+#if defined(__x86_64__)
+    QUANTIZE(quantize_leaves_flush_to_zero_on, CHECK_FAIL),
+#endif
+};
+/* clang-format on */
+
+static const struct check_kernel *kernel_named(const char *name)
+{
+    size_t i = 0;
+    while (strcmp(check_kernels[i].name, name))
+        i++;
+    return &check_kernels[i];
+}
+
+static const char *const result_names[] = {"ok", "FAIL", "CRASH"};
+
+/* Runs one defect; returns 1 when the harness did not see it, or its case does not replay alone. */
+static int run(const struct defect *d)
+{
+    static struct check c;
+    c = (struct check){.kernel = kernel_named(d->kernel),
+                       .row = &d->row,
+                       .reference = &mxq_kernels_scalar,
+                       .seed = 1,
+                       .only_case = -1};
+    const enum check_result result = check_cell(&c);
+    const uint64_t at = c.current.number;
+    enum check_result alone = result;
+    if (result != CHECK_OK) {
+        c.only_case = (int64_t)at;
+        alone = check_cell(&c);
+    }
+    const int wrong =
+        result != d->expected || alone != d->expected || (result != CHECK_OK && !*c.message);
+    printf("%-20s %-46s %-5s case %5" PRIu64 "%s\n", d->kernel, d->what, result_names[result], at,
+           wrong ? "   NOT AS EXPECTED" : "");
+    if (wrong && *c.message)
+        printf("    %s\n", c.message);
+    return wrong;
+}
+
+int main(void)
+{
+    int wrong = 0;
+    const size_t count = sizeof defects / sizeof *defects;
+    for (size_t i = 0; i < count; i++)
+        wrong += run(&defects[i]);
+    printf("%zu kernels, sound and broken: %d not judged as expected\n", count, wrong);
+    return wrong != 0;
+}
