@@ -86,9 +86,8 @@ static benchmark::internal::Benchmark *add(const std::string &name, const std::s
 
 static void add_skipped(const std::string &name, const std::string &reason)
 {
-    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State &state) {
-        state.SkipWithError(reason.c_str());
-    })->Repetitions(1);
+    benchmark::RegisterBenchmark(
+        name.c_str(), [=](benchmark::State &state) { state.SkipWithError(reason.c_str()); });
 }
 
 /* ---------------------------------- The rows of kernels.def ----------------------------------- */

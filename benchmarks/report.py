@@ -3,6 +3,7 @@
 """Prints the medians of a run of bench_kernels, and their ratios to the limits of the same run."""
 
 import argparse
+import collections
 import json
 import statistics
 import sys
@@ -88,7 +89,7 @@ class Run:
 
 
 def key(run_name):
-    parts = [part for part in run_name.split("/") if part not in ("real_time", "repeats:1")]
+    parts = run_name.split("/")
     threads = next((int(p[len("threads:") :]) for p in parts if p.startswith("threads:")), 1)
     return parts[0], parts[1], parts[2], threads
 
@@ -144,9 +145,9 @@ def machine(run):
 
 
 def warnings(run):
-    for what, isa, _ in sorted({(w, i, r.skipped) for (w, i, _, _), r in run.rows.items() if r.skipped}):
-        reason = next(r.skipped for (w, i, _, _), r in run.rows.items() if (w, i) == (what, isa) and r.skipped)
-        yield f"skipped: {what}/{isa}: {reason}"
+    skipped = collections.Counter((isa, row.skipped) for (_, isa, _, _), row in run.rows.items() if row.skipped)
+    for (isa, reason), rows in skipped.items():
+        yield f"skipped: {rows} rows of {isa}: {reason}"
     limits = {where: row.drift() for where, row in run.rows.items() if is_limit(where[0]) and row.rates}
     moved = {where: drift for where, drift in limits.items() if abs(drift - 1) > DRIFT_WARNING}
     if moved:
