@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_fpenv.c -- the caller's floating-point environment: neither used nor changed.
+ *
+ * Hosts flush subnormals or round otherwise, per thread.  Under every such setting the public
+ * functions must give the bytes they give without it, and leave the register as it was: on the
+ * calling thread and on those of parallel_for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fpcontrol.h"
+#include "random.h"
+#include "tally.h"
+#include "workers.h"
+
+#define ROWS 37
+#define COLS 2085 /* a partial block, and several tasks */
+#define SIZE ((size_t)ROWS * COLS)
+
+struct setting {
+    const char *name;
+    uint64_t bits;
+};
+
+/* clang-format off */
+#if defined(__x86_64__)
+#define BASE UINT64_C(0x1F80) /* every exception masked */
+static const struct setting settings[] = {
+    {"FTZ", BASE | 0x8000},
+    {"DAZ", BASE | 0x0040},
+    {"FTZ DAZ", BASE | 0x8040},
+    {"down", BASE | 0x2000},
+    {"up", BASE | 0x4000},
+    {"to zero", BASE | 0x6000},
+    {"FTZ DAZ to zero", BASE | 0xE040},
+    {"every exception unmasked", 0},
+    {"every exception unmasked, DAZ, up", 0x4040},
+    {"exceptions seen before", BASE | 0x3F},
+};
+#elif defined(__aarch64__)
+static const struct setting settings[] = {
+    {"FZ", UINT64_C(1) << 24},
+    {"FZ16", UINT64_C(1) << 19},
+    {"DN", UINT64_C(1) << 25},
+    {"up", UINT64_C(1) << 22},
+    {"down", UINT64_C(2) << 22},
+    {"to zero", UINT64_C(3) << 22},
+    {"FZ DN to zero", UINT64_C(11) << 22},
+};
+#endif
+/* clang-format on */
+
+static uint8_t elements[SIZE], expected_elements[SIZE];
+static uint8_t scales[ROWS * (COLS / 32 + 1)], expected_scales[sizeof scales];
+static unsigned char x[SIZE * 4], y[SIZE * 4], expected_y[SIZE * 4];
+
+static struct tally tally = {"floating-point environment", 0, 0};
+static const struct setting *active;
+
+/* Values of every magnitude: subnormals in, subnormals out, ties. */
+static void fill(enum mxq_type type)
+{
+    struct random r = {42};
+    for (size_t i = 0; i < SIZE; i++) {
+        uint32_t bits = random_u32(&r);
+        if (i / COLS % 4 == 0)
+            bits &= 0x80FFFFFF; /* F32 subnormals and the first normals */
+        if (i / COLS % 4 == 1)
+            bits &= 0xFFF00000; /* few mantissa bits: ties */
+        const uint16_t half = (uint16_t)(i / COLS % 4 == 0 ? bits & 0x83FF : bits >> 16);
+        if (type == MXQ_F32)
+            memcpy(x + 4 * i, &bits, 4);
+        else
+            memcpy(x + 2 * i, &half, 2);
+    }
+}
+
+static void check(int ok, const char *what)
+{
+    tally.cases++;
+    if (!ok)
+        tally_fail(&tally, "%s under %s, isa %s", what, active ? active->name : "default",
+                   mxq_isa());
+}
+
+/* Runs in each worker: the host's setting, and whether it is still there at the end. */
+static void worker_begin(void *user)
+{
+    (void)user;
+    fpcontrol_set(active->bits);
+}
+
+static void worker_end(void *user)
+{
+    int *changed = user;
+    if (fpcontrol_get() != active->bits)
+        *changed = 1; /* the only value ever written: a race of equals */
+}
+
+static void quantize(const struct mxq_quantized *q, const struct mxq_matrix *wide,
+                     const struct mxq_parallel *parallel, enum mxq_scale_mode mode)
+{
+    struct mxq_quantize_options options = MXQ_QUANTIZE_OPTIONS;
+    options.scale_mode = mode;
+    options.parallel = parallel;
+    check(mxq_quantize(q, wide, &options, NULL) == MXQ_OK, "mxq_quantize fails");
+}
+
+static void run_setting(const struct setting *s, const struct mxq_quantized *q,
+                        struct mxq_matrix *wide, enum mxq_scale_mode mode)
+{
+    static int changed;
+    struct workers workers = {1, 7, 0, NULL, NULL, NULL};
+    struct mxq_parallel parallel = workers_parallel(&workers);
+    const uint64_t saved = fpcontrol_get();
+    active = s;
+    for (unsigned threads = 1; threads <= 3; threads += 2) {
+        workers.threads = threads;
+        if (threads > 1) {
+            workers.begin = worker_begin;
+            workers.end = worker_end;
+            workers.user = &changed;
+        }
+        memset(elements, 0xAA, sizeof elements);
+        memset(scales, 0xAA, sizeof scales);
+        memset(y, 0xAA, sizeof y);
+        changed = 0;
+        fpcontrol_set(s->bits);
+        wide->data = x;
+        quantize(q, wide, threads > 1 ? &parallel : NULL, mode);
+        wide->data = y;
+        const int ok = mxq_dequantize(wide, q, threads > 1 ? &parallel : NULL, NULL) == MXQ_OK;
+        const uint64_t after = fpcontrol_get();
+        fpcontrol_set(saved);
+        check(ok, "mxq_dequantize fails");
+        check(after == s->bits, FPCONTROL_NAME " of the caller is changed");
+        check(!changed, FPCONTROL_NAME " of a worker is changed");
+        check(threads == 1 || workers.tasks > 1, "there is only one task");
+        check(!memcmp(elements, expected_elements, sizeof elements), "elements differ");
+        check(!memcmp(scales, expected_scales, sizeof scales), "scales differ");
+        check(!memcmp(y, expected_y, SIZE * mxq_type_bytes(wide->type)), "values differ");
+    }
+}
+
+static void run(enum mxq_element element, enum mxq_type type, enum mxq_scale_mode mode)
+{
+    const struct mxq_quantized q = {
+        {element, MXQ_E8M0, 1, 32}, ROWS, COLS, elements, COLS, scales, COLS / 32 + 1};
+    struct mxq_matrix wide = {x, type, ROWS, COLS, COLS};
+    fill(type);
+    active = NULL;
+    quantize(&q, &wide, NULL, mode);
+    wide.data = y;
+    check(mxq_dequantize(&wide, &q, NULL, NULL) == MXQ_OK, "mxq_dequantize fails");
+    memcpy(expected_elements, elements, sizeof elements);
+    memcpy(expected_scales, scales, sizeof scales);
+    memcpy(expected_y, y, sizeof y);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        run_setting(&settings[i], &q, &wide, mode);
+}
+
+int main(void)
+{
+    struct mxq_isa_info info;
+    for (size_t isa = 0; mxq_isa_info(isa, &info); isa++) {
+        if (!info.available) {
+            printf("%s: skipped: no %s here\n", info.name, info.missing);
+            continue;
+        }
+        if (mxq_set_isa(info.name) != MXQ_OK)
+            tally_fail(&tally, "mxq_set_isa(\"%s\")", info.name);
+        for (int e = 0; e < MXQ_ELEMENTS; e++)
+            for (int type = 0; type < MXQ_TYPES; type++)
+                for (int mode = 0; mode < MXQ_SCALE_MODES; mode += 3)
+                    run((enum mxq_element)e, (enum mxq_type)type, (enum mxq_scale_mode)mode);
+    }
+    return tally_end(&tally);
+}
