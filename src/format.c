@@ -14,7 +14,7 @@ static uint32_t bits_of(float value)
 struct mxq_scale_rule mxq_scale_rule(enum mxq_element element, enum mxq_scale_mode mode)
 {
     const struct mxq_element_info *e = &mxq_elements[element];
-    struct mxq_scale_rule rule = {(uint32_t)e->emax, UINT32_C(1) << 23, 0};
+    struct mxq_scale_rule rule = {(uint32_t)e->emax, UINT32_C(1) << 23, UINT32_MAX};
     switch (mode) {
     case MXQ_SCALE_FLOOR:
         break;

@@ -7,6 +7,10 @@
 
 #include "mxq/mxq.h"
 
+/* The bodies that kernels share take the element and the type as arguments, to be folded: inlining is
+ * not left to the compiler's taste. */
+#define MXQ_INLINE static inline __attribute__((always_inline))
+
 /* Every block that is supported so far has 32 elements. */
 #define MXQ_BLOCK 32
 
@@ -34,7 +38,8 @@ static const struct mxq_element_info mxq_elements[MXQ_ELEMENTS] = {
 struct mxq_scale_rule {
     uint32_t emax;
     uint32_t threshold; /* of the 23-bit mantissa field; 1 << 23 is never reached */
-    uint32_t exception; /* one amax, as F32 bits, for which d = 0 whatever its mantissa; 0: none */
+    uint32_t exception; /* one amax, as F32 bits, for which d = 0 whatever its mantissa;
+                            UINT32_MAX: none */
 };
 
 /* Returns the rule of a scale mode for an element code.  Both must be valid. */

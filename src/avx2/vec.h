@@ -5,10 +5,12 @@
 
 #include <stdint.h>
 
+#include "format.h"
 #include "simd.h"
 
 /* clang-format off */
 #define VEC_LANES 8
+#define VEC_PREFETCH_OUTPUT 0
 typedef __m256i vec;
 
 static inline vec vec_set1(uint32_t v)              { return _mm256_set1_epi32((int)v); }
@@ -24,8 +26,18 @@ static inline vec vec_min(vec a, vec b)             { return _mm256_min_epi32(a,
 static inline vec vec_gt(vec a, vec b)              { return _mm256_cmpgt_epi32(a, b); }
 static inline vec vec_eq(vec a, vec b)              { return _mm256_cmpeq_epi32(a, b); }
 static inline uint32_t vec_mask(vec a)              { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(a)); }
+/* Unsigned, by moving both ranges down to the signed one. */
+static inline uint32_t vec_mask_gt_u(vec a, vec b)
+{
+    const vec bottom = vec_set1(0x80000000);
+    return vec_mask(vec_gt(_mm256_xor_si256(a, bottom), _mm256_xor_si256(b, bottom)));
+}
 #define vec_srl(a, n)                                 _mm256_srli_epi32(a, n)
 #define vec_sll(a, n)                                 _mm256_slli_epi32(a, n)
+
+static inline vec vec_first_lane(void)              { return vec_set1(0); }
+static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(1)); }
+static inline vec vec_lane(vec v, vec lane)         { return _mm256_permutevar8x32_epi32(v, lane); }
 
 static inline __m256 vec_as_ps(vec a)               { return _mm256_castsi256_ps(a); }
 static inline vec vec_of_ps(__m256 a)               { return _mm256_castps_si256(a); }
@@ -60,7 +72,7 @@ static inline vec vec_fold_128(vec a, vec b)
 }
 /* clang-format on */
 
-static inline vec vec_reduce_max(const vec v[8])
+MXQ_INLINE vec vec_reduce_max(const vec v[8])
 {
     vec quads[2];
     for (int i = 0; i < 2; i++)
@@ -69,40 +81,40 @@ static inline vec vec_reduce_max(const vec v[8])
     return vec_fold_128(quads[0], quads[1]);
 }
 
-static inline vec vec_clamp(vec x, vec limit)
+MXQ_INLINE vec vec_clamp(vec x, vec limit)
 {
     const vec sign = vec_and(x, vec_set1(0x80000000));
     return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
 }
 
 /* Drops the sign of x: VEX has no maximum of magnitudes that would carry it along. */
-static inline vec vec_round(vec x, vec smallest, vec grid)
+MXQ_INLINE vec vec_round(vec x, vec smallest, vec grid)
 {
     const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
     const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
     return vec_of_ps(_mm256_fmadd_ps(vec_as_ps(binade), vec_as_ps(grid), vec_as_ps(magnitude)));
 }
 
-/* In units of the upper half of t, where the field counts 2^7. */
-static inline vec vec_code_bias(vec field, int mantissa_bits)
+/* In units of the upper half of t, where the field counts 2^7; in both 16-bit halves of a lane. */
+MXQ_INLINE vec vec_code_bias(vec field, int mantissa_bits)
 {
     (void)mantissa_bits;
-    return vec_sll(field, 7);
+    return vec_or(vec_sll(field, 7), vec_sll(field, 23));
 }
 
 /* 16 codes in 16-bit lanes, from two t: 0 field[8] 0.. n[5].  The upper half counts field << 7, so
  * one VPMADDWD with n weighted by 2^(7 - mbits) gives (code + bias) << (7 - mbits). */
-static inline vec vec_codes_16(vec t0, vec t1, uint32_t bias, int mantissa_bits)
+MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias, int mantissa_bits)
 {
     const vec weights = vec_set1(UINT32_C(1) << 16 | UINT32_C(1) << (7 - mantissa_bits));
     const vec sums =
         _mm256_packs_epi32(_mm256_madd_epi16(t0, weights), _mm256_madd_epi16(t1, weights));
-    const vec codes = _mm256_sub_epi16(sums, _mm256_set1_epi16((short)bias));
+    const vec codes = _mm256_sub_epi16(sums, bias);
     return _mm256_srl_epi16(codes, _mm_cvtsi32_si128(7 - mantissa_bits));
 }
 
-static inline void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4],
-                                   const uint32_t bias[4], int mantissa_bits, uint8_t max_code)
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+                                int mantissa_bits, uint8_t max_code)
 {
     const vec codes = _mm256_packus_epi16(vec_codes_16(t[0], t[1], bias[0], mantissa_bits),
                                           vec_codes_16(t[2], t[3], bias[2], mantissa_bits));
@@ -116,20 +128,26 @@ static inline void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4],
     vec_store(out, _mm256_permutevar8x32_epi32(bytes, order));
 }
 
-static inline vec vec_decode(const void *p, int mantissa_bits)
+MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
 {
-    const __m128i signs_and_codes = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p));
-    const __m128i half =
-        mantissa_bits == 2
-            ? _mm_slli_epi16(signs_and_codes, 8)
-            /* the sign was copied into all upper bits: clear the top one of the exponent */
-            : _mm_and_si128(_mm_slli_epi16(signs_and_codes, 7), _mm_set1_epi16((short)0xBFFF));
-    return vec_of_ps(_mm256_cvtph_ps(half));
+    for (int i = 0; i < 2; i++) {
+        const vec codes = _mm256_cvtepi8_epi16(vec_load_128(p + 16 * i));
+        const vec half = mantissa_bits == 2
+                             ? _mm256_slli_epi16(codes, 8)
+                             /* the sign was copied into all upper bits: clear the one below it */
+                             : vec_and(_mm256_slli_epi16(codes, 7), vec_set1(0xBFFFBFFF));
+        value[2 * i] = vec_of_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)));
+        value[2 * i + 1] = vec_of_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)));
+    }
 }
 
-static inline int vec_any_above(const void *p, uint8_t code)
+MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)
 {
-    const vec codes = vec_and(vec_load(p), _mm256_set1_epi8(0x7F));
+    return _mm256_max_epu8(largest, vec_and(vec_load(p), vec_set1(0x7F7F7F7F)));
+}
+
+MXQ_INLINE int vec_any_above(vec codes, uint8_t code)
+{
     return _mm256_movemask_epi8(_mm256_cmpgt_epi8(codes, _mm256_set1_epi8((char)code))) != 0;
 }
 

@@ -8,8 +8,9 @@
 
 #include "lanes/group.h"
 
-/* Lane b = amax of block b of VEC_LANES blocks. */
-static inline vec amax_group(const void *x, enum mxq_type type)
+/* Lane b = the largest magnitude of block b of VEC_LANES blocks, as an integer: of a block with NaNs
+ * that is some NaN. */
+MXQ_INLINE vec amax_group(const void *x, enum mxq_type type)
 {
     const vec magnitude_mask = vec_set1(0x7FFFFFFF);
     vec largest[VEC_LANES];
@@ -19,17 +20,21 @@ static inline vec amax_group(const void *x, enum mxq_type type)
             largest[b] =
                 vec_max(largest[b], vec_and(load_wide(x, b * MXQ_BLOCK + i, type), magnitude_mask));
     }
-    /* A NaN becomes the canonical one: conversions differ in what they keep of a payload. */
-    const vec amax = vec_reduce_max(largest);
+    return vec_reduce_max(largest);
+}
+
+/* Conversions differ in what they keep of a NaN's payload: the result is the canonical one. */
+MXQ_INLINE vec with_canonical_nan(vec amax)
+{
     const vec is_nan = vec_gt(amax, vec_set1(0x7F800000));
     return vec_or(vec_andnot(is_nan, amax), vec_and(is_nan, vec_set1(0x7FC00000)));
 }
 
-static inline void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
+MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
 {
     const unsigned char *wide = x;
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
-        vec_store(amax, amax_group(wide, type));
+        vec_store(amax, with_canonical_nan(amax_group(wide, type)));
         amax += VEC_LANES;
         wide += VEC_LANES * block_bytes(type);
     }
@@ -37,7 +42,7 @@ static inline void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enu
         unsigned char padded[GROUP_BYTES_MAX];
         uint32_t found[VEC_LANES];
         pad_group(padded, wide, blocks * block_bytes(type), VEC_LANES * block_bytes(type));
-        vec_store(found, amax_group(padded, type));
+        vec_store(found, with_canonical_nan(amax_group(padded, type)));
         memcpy(amax, found, blocks * sizeof *amax);
     }
 }

@@ -16,9 +16,12 @@
  *   vec_max _min         signed integers
  *   vec_mul              F32
  *   vec_mask             one bit a lane, from the lanes' sign bits
+ *   vec_lane             every lane the same: the lane of v that `lane` names; lanes are named by
+ *                        vec_first_lane and vec_next_lane
+ *   VEC_PREFETCH_OUTPUT  how far ahead, in bytes, to claim lines of a large output; 0: not at all
  *   vec_reduce_max       lane i = the largest lane of vector i, of VEC_LANES vectors
  *   vec_round _code_bias _store_codes      see pack.h
- *   vec_decode _any_above                  see unpack.h
+ *   vec_decode _max_code _any_above                  see unpack.h
  */
 #ifndef MXQ_LANES_GROUP_H
 #define MXQ_LANES_GROUP_H
@@ -29,28 +32,53 @@
 
 #define GROUP_BYTES_MAX (VEC_LANES * MXQ_BLOCK * 4)
 
-static inline size_t type_bytes(enum mxq_type type)
+MXQ_INLINE size_t type_bytes(enum mxq_type type)
 {
     return type == MXQ_F32 ? 4 : 2;
 }
 
-static inline size_t block_bytes(enum mxq_type type)
+MXQ_INLINE size_t block_bytes(enum mxq_type type)
 {
     return MXQ_BLOCK * type_bytes(type);
 }
 
 /* Returns values i .. i + VEC_LANES - 1 of x as F32 bits. */
-static inline vec load_wide(const void *x, size_t i, enum mxq_type type)
+MXQ_INLINE vec load_wide(const void *x, size_t i, enum mxq_type type)
 {
     const unsigned char *p = (const unsigned char *)x + i * type_bytes(type);
     return type == MXQ_F32 ? vec_load(p) : type == MXQ_BF16 ? vec_load_bf16(p) : vec_load_f16(p);
 }
 
 /* Blocks that do not fill a group run through the same code, in a group padded with zeros. */
-static inline void pad_group(void *padded, const void *data, size_t data_bytes, size_t group_bytes)
+MXQ_INLINE void pad_group(void *padded, const void *data, size_t data_bytes, size_t group_bytes)
 {
     memcpy(padded, data, data_bytes);
     memset((unsigned char *)padded + data_bytes, 0, group_bytes - data_bytes);
+}
+
+/* Whether vector k of the four that begin at value i is the last one of its block. */
+MXQ_INLINE int ends_block(size_t i, size_t k)
+{
+    return 4 * VEC_LANES >= MXQ_BLOCK ? (k + 1) * VEC_LANES % MXQ_BLOCK == 0
+                                      : (i + (k + 1) * VEC_LANES) % MXQ_BLOCK == 0;
+}
+
+/* A kernel that works on a group in bursts leaves the memory idle in between, unless it asks ahead:
+ * far enough for a page walk and a miss, near enough to stay in L1.  Measured on Zen 5 for data in
+ * DRAM, AVX-512 quantize: 12 GB/s without, 29 with 2 KiB, 33 with 4 KiB, 35-37 from 8 to 24 KiB. */
+#define PREFETCH_BYTES 16384
+
+MXQ_INLINE void prefetch_input(const void *data, size_t offset_bytes)
+{
+    /* An address past the end is harmless to the machine; as integers it is to the language too. */
+    __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes + PREFETCH_BYTES));
+}
+
+/* Claims a line that will be written VEC_PREFETCH_OUTPUT bytes further on; 0 where it gains nothing. */
+MXQ_INLINE void prefetch_output(void *data, size_t offset_bytes)
+{
+    if (VEC_PREFETCH_OUTPUT)
+        __builtin_prefetch((void *)((uintptr_t)data + offset_bytes + VEC_PREFETCH_OUTPUT), 1);
 }
 
 #endif

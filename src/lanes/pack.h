@@ -33,52 +33,54 @@
 #define SCALE_LOW  16  /* of E5M2: smallest normal 2^(16 - 127 - 14) >= 2^-126 */
 #define SCALE_HIGH 200 /* of E5M2: 2^(200 - 127 + 16 + 21) <= 2^127 */
 
-/* What the blocks of a group need, a value each. */
+/* What the blocks of a group need, a lane each.  It stays in registers: a store that is read back in
+ * smaller pieces stalls until it has left the store buffer, and with it the next group. */
 struct pack_group {
-    uint32_t smallest[VEC_LANES];
-    uint32_t bias[VEC_LANES];
-    uint32_t limit[VEC_LANES];
+    vec smallest;
+    vec bias;
+    vec limit;
 };
 
-/* Scale lanes in [SCALE_LOW, SCALE_HIGH]. */
-static inline void pack_group_init(struct pack_group *g, vec scale,
-                                   const struct mxq_element_info *e)
+/* For scale lanes in [SCALE_LOW, SCALE_HIGH]; of others comes nonsense, but no trap. */
+MXQ_INLINE struct pack_group pack_group_of(vec scale, const struct mxq_element_info *e)
 {
     uint32_t max_bits;
     memcpy(&max_bits, &e->max, sizeof max_bits);
     const vec smallest_field = vec_sub(scale, vec_set1((uint32_t)(e->bias - 1)));
-    vec_store(g->smallest, vec_sll(smallest_field, 23));
-    vec_store(g->bias,
-              vec_code_bias(vec_add(smallest_field, vec_set1((uint32_t)(23 - e->mantissa_bits))),
-                            e->mantissa_bits));
-    vec_store(g->limit, vec_add(vec_sll(vec_sub(scale, vec_set1(127)), 23), vec_set1(max_bits)));
+    const vec t_field = vec_add(smallest_field, vec_set1((uint32_t)(23 - e->mantissa_bits)));
+    return (struct pack_group){
+        .smallest = vec_sll(smallest_field, 23),
+        .bias = vec_code_bias(t_field, e->mantissa_bits),
+        .limit = vec_add(vec_sll(vec_sub(scale, vec_set1(127)), 23), vec_set1(max_bits)),
+    };
 }
 
 /* Packs `values` values, a multiple of 4 * VEC_LANES.  With `any` magnitudes may be beyond the limit,
- * and the result tells whether there was a NaN. */
-static inline int pack_values(uint8_t *elements, const void *x, size_t values,
-                              const struct pack_group *g, const struct mxq_element_info *e,
-                              enum mxq_type type, int any)
+ * and the result tells whether there was a NaN; without, x is a stream that is worth prefetching. */
+MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, struct pack_group g,
+                           const struct mxq_element_info *e, enum mxq_type type, int any)
 {
     const vec grid = vec_set1((uint32_t)(127 + 23 - e->mantissa_bits) << 23);
-    vec nan = vec_set1(0);
+    vec largest = vec_set1(0);
+    vec lane = vec_first_lane();
     for (size_t i = 0; i < values; i += 4 * VEC_LANES) {
-        vec original[4], rounded[4];
-        uint32_t bias[4];
+        vec original[4], rounded[4], bias[4];
         for (size_t k = 0; k < 4; k++) {
-            const size_t block = (i + k * VEC_LANES) / MXQ_BLOCK;
             vec value = original[k] = load_wide(x, i + k * VEC_LANES, type);
             if (any) {
-                nan =
-                    vec_or(nan, vec_gt(vec_and(value, vec_set1(0x7FFFFFFF)), vec_set1(0x7F800000)));
-                value = vec_clamp(value, vec_set1(g->limit[block]));
+                largest = vec_max(largest, vec_and(value, vec_set1(0x7FFFFFFF)));
+                value = vec_clamp(value, vec_lane(g.limit, lane));
+            } else if (k * VEC_LANES * type_bytes(type) % 64 == 0) {
+                prefetch_input(x, (i + k * VEC_LANES) * type_bytes(type));
             }
-            rounded[k] = vec_round(value, vec_set1(g->smallest[block]), grid);
-            bias[k] = g->bias[block];
+            rounded[k] = vec_round(value, vec_lane(g.smallest, lane), grid);
+            bias[k] = vec_lane(g.bias, lane);
+            if (ends_block(i, k))
+                lane = vec_next_lane(lane);
         }
         vec_store_codes(elements + i, rounded, original, bias, e->mantissa_bits, e->max_code);
     }
-    return any && vec_mask(nan) != 0;
+    return any && vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0;
 }
 
 /* One block, with any scale code and any values. */
@@ -100,29 +102,22 @@ static __attribute__((noinline)) void pack_block_any(uint8_t *elements, const vo
     uint8_t codes[VALUES];
     for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES)
         vec_store(values + i, vec_mul(load_wide(x, i, type), factor));
-    struct pack_group g;
-    pack_group_init(&g, vec_set1((uint32_t)(scale + shift)), e);
-    pack_values(codes, values, VALUES, &g, e, MXQ_F32, 1);
+    pack_values(codes, values, VALUES, pack_group_of(vec_set1((uint32_t)(scale + shift)), e), e,
+                MXQ_F32, 1);
     for (size_t i = 0; i < MXQ_BLOCK; i++)
         elements[i] = (values[i] & 0x7FFFFFFF) > 0x7F800000 ? 0x7F : codes[i];
 }
 
-/* Lanes whose scale is outside [SCALE_LOW, SCALE_HIGH], and the scales moved into it. */
-static inline uint32_t scales_outside(vec scale)
+/* One bit for each lane whose scale is outside [SCALE_LOW, SCALE_HIGH]. */
+MXQ_INLINE uint32_t scales_outside(vec scale)
 {
-    return vec_mask(
-        vec_or(vec_gt(vec_set1(SCALE_LOW), scale), vec_gt(scale, vec_set1(SCALE_HIGH))));
-}
-
-static inline vec scales_moved_inside(vec scale)
-{
-    return vec_min(vec_max(scale, vec_set1(SCALE_LOW)), vec_set1(SCALE_HIGH));
+    return vec_mask_gt_u(vec_sub(scale, vec_set1(SCALE_LOW)), vec_set1(SCALE_HIGH - SCALE_LOW));
 }
 
 /* Packs again, the slow way, the blocks of a group whose bit is set. */
-static inline void pack_blocks_any(uint32_t blocks, uint8_t *elements, const void *x,
-                                   const uint8_t *scale, const struct mxq_element_info *e,
-                                   enum mxq_type type)
+MXQ_INLINE void pack_blocks_any(uint32_t blocks, uint8_t *elements, const void *x,
+                                const uint8_t *scale, const struct mxq_element_info *e,
+                                enum mxq_type type)
 {
     for (; blocks; blocks &= blocks - 1) {
         const size_t b = (size_t)__builtin_ctz(blocks);
@@ -131,20 +126,19 @@ static inline void pack_blocks_any(uint32_t blocks, uint8_t *elements, const voi
     }
 }
 
-static inline void pack_one_group(uint8_t *elements, const void *x, const uint8_t *scale,
-                                  const struct mxq_element_info *e, enum mxq_type type)
+MXQ_INLINE void pack_one_group(uint8_t *elements, const void *x, const uint8_t *scale,
+                               const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec scales = vec_load_u8(scale);
-    struct pack_group g;
-    pack_group_init(&g, scales_moved_inside(scales), e);
+    const struct pack_group g = pack_group_of(scales, e);
     uint32_t any = scales_outside(scales);
-    if (pack_values(elements, x, VEC_LANES * MXQ_BLOCK, &g, e, type, 1))
+    if (pack_values(elements, x, VEC_LANES * MXQ_BLOCK, g, e, type, 1))
         any = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
     pack_blocks_any(any, elements, x, scale, e, type);
 }
 
-static inline void pack_blocks(uint8_t *elements, const void *x, const uint8_t *scale,
-                               size_t blocks, const struct mxq_element_info *e, enum mxq_type type)
+MXQ_INLINE void pack_blocks(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks,
+                            const struct mxq_element_info *e, enum mxq_type type)
 {
     const unsigned char *wide = x;
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {

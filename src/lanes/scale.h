@@ -5,21 +5,27 @@
 
 #include "lanes/group.h"
 
-/* Lane b = the scale code of amax lane b; see mxq_scale_fn. */
-static inline vec scale_group(vec amax, const struct mxq_scale_rule *rule)
+/* Lane b = E - emax + d of amax lane b, at least 0.  This is the scale code of every block but those
+ * with rule->exception, with a NaN or an infinity, or beyond 254; see mxq_scale_fn.  Adding what the
+ * threshold lacks to 2^23 carries into the exponent field exactly when d = 1. */
+MXQ_INLINE vec scale_of_ordinary(vec amax, const struct mxq_scale_rule *rule)
 {
-    const vec mantissa = vec_and(amax, vec_set1(0x7FFFFF));
-    const vec reached = vec_gt(mantissa, vec_set1(rule->threshold - 1));
-    /* All ones is -1: subtracting it adds d. */
-    const vec minus_d = vec_andnot(vec_eq(amax, vec_set1(rule->exception)), reached);
-    const vec code = vec_sub(vec_sub(vec_srl(amax, 23), vec_set1(rule->emax)), minus_d);
-    const vec clamped = vec_min(vec_max(code, vec_set1(0)), vec_set1(254));
-    const vec is_nonfinite = vec_gt(amax, vec_set1(0x7F7FFFFF));
-    return vec_or(clamped, vec_and(is_nonfinite, vec_set1(0xFF)));
+    const vec carried = vec_add(amax, vec_set1((UINT32_C(1) << 23) - rule->threshold));
+    return vec_max(vec_sub(vec_srl(carried, 23), vec_set1(rule->emax)), vec_set1(0));
 }
 
-static inline void scale_blocks(uint8_t *scale, const uint32_t *amax, size_t blocks,
-                                const struct mxq_scale_rule *rule)
+/* Lane b = the scale code of amax lane b. */
+MXQ_INLINE vec scale_group(vec amax, const struct mxq_scale_rule *rule)
+{
+    /* One below the exception has d = 0 and the same exponent field. */
+    const vec excepted = vec_eq(amax, vec_set1(rule->exception));
+    const vec code = scale_of_ordinary(vec_add(amax, excepted), rule);
+    const vec is_nonfinite = vec_gt(amax, vec_set1(0x7F7FFFFF));
+    return vec_or(vec_min(code, vec_set1(254)), vec_and(is_nonfinite, vec_set1(0xFF)));
+}
+
+MXQ_INLINE void scale_blocks(uint8_t *scale, const uint32_t *amax, size_t blocks,
+                             const struct mxq_scale_rule *rule)
 {
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
         vec_store_u8(scale, scale_group(vec_load(amax), rule));

@@ -6,9 +6,11 @@
  * reads as the value times 2^-8 (bias 15 against 7).  So the machine's exact F16 -> F32 conversion
  * decodes, and one product with a power of two scales.  Steps of the vocabulary:
  *
- *   vec_decode(p, mbits)              VEC_LANES codes as F32 bits, times 2^-DECODE_SHIFT
- *   vec_any_above(p, code)            whether one of 4 * VEC_LANES codes is above `code`, signs
+ *   vec_decode(value, p, mbits)       4 * VEC_LANES codes to 4 vectors of F32 bits, times
+ *                                     2^-DECODE_SHIFT
+ *   vec_max_code(largest, p)          bytewise the larger of `largest` and 4 * VEC_LANES codes, signs
  *                                     aside
+ *   vec_any_above(largest, code)      whether a byte is above `code`
  *
  * NaN codes, scales whose factor is no normal F32, and results that BF16 must round go through
  * unpack_block_any(). */
@@ -22,7 +24,7 @@
 
 /* The largest code that the plain path decodes: of the codes above max_code E5M2 has an infinity,
  * which decodes like a number. */
-static inline uint8_t last_number(const struct mxq_element_info *e)
+MXQ_INLINE uint8_t last_number(const struct mxq_element_info *e)
 {
     return e->mantissa_bits == 2 ? e->max_code + 1 : e->max_code;
 }
@@ -31,7 +33,7 @@ static inline uint8_t last_number(const struct mxq_element_info *e)
 #define UNPACK_LOW      1   /* factor at least 2^-126, a normal F32 */
 #define UNPACK_HIGH     240 /* factor 2^(240 - 127 + 8) <= 2^127 */
 
-static inline void store_wide(void *y, size_t i, enum mxq_type type, vec bits)
+MXQ_INLINE void store_wide(void *y, size_t i, enum mxq_type type, vec bits)
 {
     unsigned char *p = (unsigned char *)y + i * type_bytes(type);
     if (type == MXQ_F32)
@@ -52,10 +54,16 @@ static __attribute__((noinline)) void unpack_block_any(void *y, const uint8_t *e
     const int exponent = scale == 0xFF ? 0 : (int)scale - 127 + DECODE_SHIFT(e);
     const vec first = vec_set1((uint32_t)(127 + exponent / 2) << 23);
     const vec second = vec_set1((uint32_t)(127 + exponent - exponent / 2) << 23);
-    uint32_t bits[MXQ_BLOCK];
-    for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES)
-        vec_store(bits + i,
-                  vec_mul(vec_mul(vec_decode(elements + i, e->mantissa_bits), first), second));
+    enum { VALUES = 4 * VEC_LANES < MXQ_BLOCK ? MXQ_BLOCK : 4 * VEC_LANES };
+    uint8_t codes[VALUES];
+    uint32_t bits[VALUES];
+    pad_group(codes, elements, MXQ_BLOCK, VALUES);
+    for (size_t i = 0; i < VALUES; i += 4 * VEC_LANES) {
+        vec value[4];
+        vec_decode(value, codes + i, e->mantissa_bits);
+        for (size_t k = 0; k < 4; k++)
+            vec_store(bits + i + k * VEC_LANES, vec_mul(vec_mul(value[k], first), second));
+    }
     for (size_t i = 0; i < MXQ_BLOCK; i++)
         if (scale == 0xFF || (elements[i] & 0x7F) > last_number(e))
             bits[i] = 0x7FC00000;
@@ -69,23 +77,29 @@ static __attribute__((noinline)) void unpack_block_any(void *y, const uint8_t *e
     }
 }
 
-static inline void unpack_group(void *y, const uint8_t *elements, const uint8_t *scale,
-                                const struct mxq_element_info *e, enum mxq_type type)
+MXQ_INLINE void unpack_group(void *y, const uint8_t *elements, const uint8_t *scale,
+                             const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec scales = vec_load_u8(scale);
-    uint32_t factor[VEC_LANES];
-    vec_store(factor, vec_sll(vec_add(scales, vec_set1((uint32_t)DECODE_SHIFT(e))), 23));
+    const vec factor = vec_sll(vec_add(scales, vec_set1((uint32_t)DECODE_SHIFT(e))), 23);
     const vec low = vec_set1(type == MXQ_BF16 ? UNPACK_LOW_BF16 : UNPACK_LOW);
     uint32_t any = vec_mask(vec_or(vec_gt(low, scales), vec_gt(scales, vec_set1(UNPACK_HIGH))));
+    vec lane = vec_first_lane();
+    vec largest = vec_set1(0);
     for (size_t i = 0; i < VEC_LANES * MXQ_BLOCK; i += 4 * VEC_LANES) {
-        if (vec_any_above(elements + i, last_number(e)))
-            any |= (UINT32_C(1) << i / MXQ_BLOCK) |
-                   (UINT32_C(1) << (i + 4 * VEC_LANES - 1) / MXQ_BLOCK);
-        for (size_t k = i; k < i + 4 * VEC_LANES; k += VEC_LANES)
-            store_wide(y, k, type,
-                       vec_mul(vec_decode(elements + k, e->mantissa_bits),
-                               vec_set1(factor[k / MXQ_BLOCK])));
+        vec value[4];
+        vec_decode(value, elements + i, e->mantissa_bits);
+        largest = vec_max_code(largest, elements + i);
+        for (size_t k = 0; k < 4; k++) {
+            if (k * VEC_LANES * type_bytes(type) % 64 == 0)
+                prefetch_output(y, (i + k * VEC_LANES) * type_bytes(type));
+            store_wide(y, i + k * VEC_LANES, type, vec_mul(value[k], vec_lane(factor, lane)));
+            if (ends_block(i, k))
+                lane = vec_next_lane(lane);
+        }
     }
+    if (vec_any_above(largest, last_number(e)))
+        any = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
     for (; any; any &= any - 1) {
         const size_t b = (size_t)__builtin_ctz(any);
         unpack_block_any((unsigned char *)y + b * block_bytes(type), elements + b * MXQ_BLOCK,
@@ -93,9 +107,8 @@ static inline void unpack_group(void *y, const uint8_t *elements, const uint8_t 
     }
 }
 
-static inline void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale,
-                                 size_t blocks, const struct mxq_element_info *e,
-                                 enum mxq_type type)
+MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks,
+                              const struct mxq_element_info *e, enum mxq_type type)
 {
     unsigned char *wide = y;
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {

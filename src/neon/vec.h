@@ -7,10 +7,12 @@
 #include <string.h>
 
 #define MXQ_SIMD_NEON
+#include "format.h"
 #include "simd.h"
 
 /* clang-format off */
 #define VEC_LANES 4
+#define VEC_PREFETCH_OUTPUT 0
 typedef uint32x4_t vec;
 
 static inline vec vec_set1(uint32_t v)              { return vdupq_n_u32(v); }
@@ -29,6 +31,11 @@ static inline vec vec_eq(vec a, vec b)              { return vceqq_u32(a, b); }
 #define vec_srl(a, n)                                 vshrq_n_u32(a, n)
 #define vec_sll(a, n)                                 vshlq_n_u32(a, n)
 
+/* A lane is named by the bytes that TBL looks up. */
+static inline vec vec_first_lane(void)              { return vec_set1(0x03020100); }
+static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(0x04040404)); }
+static inline vec vec_lane(vec v, vec lane)         { return vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(v), vreinterpretq_u8_u32(lane))); }
+
 static inline float32x4_t vec_as_f32(vec a)         { return vreinterpretq_f32_u32(a); }
 static inline vec vec_of_f32(float32x4_t a)         { return vreinterpretq_u32_f32(a); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_f32(vmulq_f32(vec_as_f32(a), vec_as_f32(b))); }
@@ -41,27 +48,26 @@ static inline void vec_store_bf16(void *p, vec a)   { vec_store_u16(p, vshrn_n_u
 static inline void vec_store_f16(void *p, vec a)    { vec_store_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(vec_as_f32(a)))); }
 /* clang-format on */
 
-static inline uint32_t vec_mask(vec a)
+MXQ_INLINE uint32_t vec_mask(vec a)
 {
     static const uint32_t bit[4] = {1, 2, 4, 8};
     const vec sign = vreinterpretq_u32_s32(vshrq_n_s32(vec_as_s32(a), 31));
     return vaddvq_u32(vec_and(sign, vld1q_u32(bit)));
 }
 
-/* Four bytes, zero-extended to 16 bits. */
-static inline uint16x4_t vec_load_4_u8(const void *p)
+MXQ_INLINE uint32_t vec_mask_gt_u(vec a, vec b)
+{
+    return vec_mask(vcgtq_u32(a, b));
+}
+
+MXQ_INLINE vec vec_load_u8(const void *p)
 {
     uint32_t four;
     memcpy(&four, p, sizeof four);
-    return vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))));
+    return vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)))));
 }
 
-static inline vec vec_load_u8(const void *p)
-{
-    return vmovl_u16(vec_load_4_u8(p));
-}
-
-static inline void vec_store_u8(void *p, vec a)
+MXQ_INLINE void vec_store_u8(void *p, vec a)
 {
     const uint16x4_t halves = vmovn_u32(a);
     const uint8x8_t bytes = vmovn_u16(vcombine_u16(halves, halves));
@@ -69,76 +75,87 @@ static inline void vec_store_u8(void *p, vec a)
     memcpy(p, &four, sizeof four);
 }
 
-static inline vec vec_reduce_max(const vec v[4])
+MXQ_INLINE vec vec_reduce_max(const vec v[4])
 {
     return vpmaxq_u32(vpmaxq_u32(v[0], v[1]), vpmaxq_u32(v[2], v[3]));
 }
 
-static inline vec vec_clamp(vec x, vec limit)
+MXQ_INLINE vec vec_clamp(vec x, vec limit)
 {
     const vec sign = vec_and(x, vec_set1(0x80000000));
     return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
 }
 
 /* Drops the sign of x. */
-static inline vec vec_round(vec x, vec smallest, vec grid)
+MXQ_INLINE vec vec_round(vec x, vec smallest, vec grid)
 {
     const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
     const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
     return vec_of_f32(vfmaq_f32(vec_as_f32(magnitude), vec_as_f32(binade), vec_as_f32(grid)));
 }
 
-/* In units of a code, of which the lowest eight bits matter. */
-static inline vec vec_code_bias(vec field, int mantissa_bits)
+/* In units of a code, of which the lowest eight bits matter; in every byte of a lane. */
+MXQ_INLINE vec vec_code_bias(vec field, int mantissa_bits)
 {
-    return vshlq_u32(field, vdupq_n_s32(mantissa_bits));
+    const vec byte = vec_and(vshlq_u32(field, vdupq_n_s32(mantissa_bits)), vec_set1(0xFF));
+    return vmulq_n_u32(byte, 0x01010101);
 }
 
 /* Code plus bias in the lowest byte of each lane: (field << mbits) + n, from t = 0 field[8] 0.. n. */
-static inline vec vec_code(vec t, int mantissa_bits)
+MXQ_INLINE vec vec_code(vec t, int mantissa_bits)
 {
     return vec_add(t, vshlq_u32(t, vdupq_n_s32(mantissa_bits - 23)));
 }
 
 /* Of four vectors the lowest (0) or highest (1) bytes of the lanes. */
-static inline uint16x8_t vec_halves(vec a, vec b, int high)
+MXQ_INLINE uint16x8_t vec_halves(vec a, vec b, int high)
 {
     const uint16x8_t a16 = vreinterpretq_u16_u32(a), b16 = vreinterpretq_u16_u32(b);
     return high ? vuzp2q_u16(a16, b16) : vuzp1q_u16(a16, b16);
 }
 
-static inline uint8x16_t vec_bytes(const vec v[4], int high)
+MXQ_INLINE uint8x16_t vec_bytes(const vec v[4], int high)
 {
     const uint8x16_t low = vreinterpretq_u8_u16(vec_halves(v[0], v[1], high));
     const uint8x16_t up = vreinterpretq_u8_u16(vec_halves(v[2], v[3], high));
     return high ? vuzp2q_u8(low, up) : vuzp1q_u8(low, up);
 }
 
-static inline void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4],
-                                   const uint32_t bias[4], int mantissa_bits, uint8_t max_code)
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+                                int mantissa_bits, uint8_t max_code)
 {
     vec sums[4];
     for (int k = 0; k < 4; k++)
         sums[k] = vec_code(t[k], mantissa_bits);
-    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0), vdupq_n_u8((uint8_t)bias[0]));
+    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0), vreinterpretq_u8_u32(bias[0]));
     const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(max_code));
     vst1q_u8(out, vbslq_u8(vdupq_n_u8(0x80), vec_bytes(x, 1), saturated));
 }
 
-static inline vec vec_decode(const void *p, int mantissa_bits)
+MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
 {
-    const uint16x4_t codes = vec_load_4_u8(p);
-    const uint16x4_t sign = vshl_n_u16(vand_u16(codes, vdup_n_u16(0x80)), 8);
-    const uint16x4_t half = mantissa_bits == 2
-                                ? vshl_n_u16(codes, 8)
-                                : vorr_u16(sign, vshl_n_u16(vand_u16(codes, vdup_n_u16(0x7F)), 7));
-    return vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(half)));
+    const int8x16_t codes = vreinterpretq_s8_u8(vld1q_u8(p));
+    const int16x8_t wide[2] = {vmovl_s8(vget_low_s8(codes)), vmovl_s8(vget_high_s8(codes))};
+    for (int i = 0; i < 2; i++) {
+        const uint16x8_t bits = vreinterpretq_u16_s16(wide[i]);
+        const uint16x8_t half =
+            mantissa_bits == 2 ? vshlq_n_u16(bits, 8)
+                               /* the sign was copied into all upper bits: clear the one below */
+                               : vandq_u16(vshlq_n_u16(bits, 7), vdupq_n_u16(0xBFFF));
+        value[2 * i] = vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))));
+        value[2 * i + 1] = vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half))));
+    }
 }
 
-static inline int vec_any_above(const void *p, uint8_t code)
+MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)
 {
-    const uint8x16_t codes = vandq_u8(vld1q_u8((const uint8_t *)p), vdupq_n_u8(0x7F));
-    return vmaxvq_u8(codes) > code;
+    const uint8x16_t codes = vandq_u8(vld1q_u8(p), vdupq_n_u8(0x7F));
+    return vreinterpretq_u32_u8(vmaxq_u8(vreinterpretq_u8_u32(largest), codes));
+}
+
+MXQ_INLINE int vec_any_above(vec codes, uint8_t code)
+{
+    return vmaxvq_u8(vreinterpretq_u8_u32(codes)) > code;
 }
 
 #endif

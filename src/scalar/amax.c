@@ -2,7 +2,7 @@
 /* amax.c -- block amax, the reference. */
 #include "scalar/wide.h"
 
-static inline void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
+MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
 {
     for (size_t b = 0; b < blocks; b++) {
         uint32_t largest = 0;

@@ -2,8 +2,8 @@
 /* pack.c -- FP8 packing, the reference. */
 #include "scalar/pack.h"
 
-static inline void pack_blocks(uint8_t *elements, const void *x, const uint8_t *scale,
-                               size_t blocks, enum mxq_element element, enum mxq_type type)
+MXQ_INLINE void pack_blocks(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks,
+                            enum mxq_element element, enum mxq_type type)
 {
     for (size_t b = 0; b < blocks; b++)
         pack_block(elements, x, b, scale[b], element, type);

@@ -6,7 +6,7 @@
 #include "scalar/wide.h"
 
 /* Returns the code of the F32 `bits` times 2^(127 - scale). */
-static inline uint8_t pack_value(uint32_t bits, uint8_t scale, const struct mxq_element_info *e)
+MXQ_INLINE uint8_t pack_value(uint32_t bits, uint8_t scale, const struct mxq_element_info *e)
 {
     const uint8_t sign = (uint8_t)(bits >> 24 & 0x80);
     const uint32_t magnitude = bits & 0x7FFFFFFF;
@@ -41,8 +41,8 @@ static inline uint8_t pack_value(uint32_t bits, uint8_t scale, const struct mxq_
     return sign | (uint8_t)(code < e->max_code ? code : e->max_code);
 }
 
-static inline void pack_block(uint8_t *elements, const void *x, size_t block, uint8_t scale,
-                              enum mxq_element element, enum mxq_type type)
+MXQ_INLINE void pack_block(uint8_t *elements, const void *x, size_t block, uint8_t scale,
+                           enum mxq_element element, enum mxq_type type)
 {
     for (size_t i = block * MXQ_BLOCK; i < (block + 1) * MXQ_BLOCK; i++)
         elements[i] = pack_value(load_f32_bits(x, i, type), scale, &mxq_elements[element]);

@@ -2,9 +2,9 @@
 /* quantize.c -- amax, scale and pack block by block, the reference. */
 #include "scalar/pack.h"
 
-static inline void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                   const struct mxq_scale_rule *rule, enum mxq_element element,
-                                   enum mxq_type type)
+MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
+                                const struct mxq_scale_rule *rule, enum mxq_element element,
+                                enum mxq_type type)
 {
     for (size_t b = 0; b < blocks; b++) {
         const unsigned char *block =

@@ -36,8 +36,8 @@ static uint32_t unpack_value(uint8_t code, uint8_t scale, enum mxq_element eleme
     return sign | bits;
 }
 
-static inline void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale,
-                                 size_t blocks, enum mxq_element element, enum mxq_type type)
+MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks,
+                              enum mxq_element element, enum mxq_type type)
 {
     for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
         store_f32_bits(y, i, type, unpack_value(elements[i], scale[i / MXQ_BLOCK], element));

@@ -35,7 +35,7 @@ static inline uint32_t f32_bits_of_f16(uint16_t h)
 }
 
 /* Returns value i of x, widened, as F32 bits. */
-static inline uint32_t load_f32_bits(const void *x, size_t i, enum mxq_type type)
+MXQ_INLINE uint32_t load_f32_bits(const void *x, size_t i, enum mxq_type type)
 {
     if (type == MXQ_F32) {
         uint32_t bits;
@@ -89,7 +89,7 @@ static inline uint16_t f16_of_f32_bits(uint32_t bits)
 }
 
 /* Stores F32 bits as value i of y, narrowed. */
-static inline void store_f32_bits(void *y, size_t i, enum mxq_type type, uint32_t bits)
+MXQ_INLINE void store_f32_bits(void *y, size_t i, enum mxq_type type, uint32_t bits)
 {
     if (type == MXQ_F32) {
         memcpy((unsigned char *)y + 4 * i, &bits, sizeof bits);
