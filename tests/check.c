@@ -227,7 +227,7 @@ void check_run(struct check *c, const struct check_family *family)
 
 /* ------------------------------------------ Signals ------------------------------------------- */
 
-static const int caught[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+static const int caught[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT};
 #define CAUGHT (sizeof caught / sizeof *caught)
 
 static sigjmp_buf crash_return;
