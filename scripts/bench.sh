@@ -57,8 +57,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-[ -f $build/build.ninja ] ||
+if [ ! -f $build/build.ninja ]; then
+    ./scripts/packages.sh bench
     meson setup $build --buildtype=release -Dbenchmarks=enabled -Dtests=disabled -Dtools=disabled
+fi
 ninja -C $build benchmarks/bench_kernels
 
 echo "load average before: $(cut -d' ' -f1-3 /proc/loadavg)" >&2
