@@ -14,7 +14,7 @@
 
 #include "mxq/pthreadpool.h"
 
-/* -------------------------------------------- Errors ------------------------------------------- */
+/* ------------------------------------------- Errors ------------------------------------------- */
 
 int report_error(const struct mxq_io_error *error)
 {
@@ -33,7 +33,7 @@ int usage_error(const char *format, ...)
     return mxq_io_exit_status(MXQ_IO_USAGE);
 }
 
-/* -------------------------------------------- Output ------------------------------------------- */
+/* ------------------------------------------- Output ------------------------------------------- */
 
 int print_text(struct mxq_text *text, int status)
 {
@@ -151,7 +151,7 @@ void table_write(struct table *table, struct mxq_text *text)
     *table = (struct table){0};
 }
 
-/* -------------------------------------------- Options ------------------------------------------ */
+/* ------------------------------------------ Options ------------------------------------------- */
 
 static void print_help(const struct command *command)
 {
@@ -229,7 +229,7 @@ int parse_options(const struct command *command, int argc, char **argv,
     return -1;
 }
 
-/* ------------------------------------------- Running ------------------------------------------- */
+/* ------------------------------------------ Running ------------------------------------------- */
 
 #define MAX_THREADS 256
 

@@ -7,7 +7,7 @@
 
 #include "sweep.h"
 
-/* ------------------------------------------- Commands ------------------------------------------ */
+/* ------------------------------------------ Commands ------------------------------------------ */
 
 /* One option: the parser and --help both read this table.  A NULL name ends it. */
 struct command_option {
@@ -31,13 +31,13 @@ extern const struct command convert_command, verify_command, inspect_command, is
 #define MAX_ARGUMENTS 2
 
 /* Parses the command line after the subcommand's name.  Calls take() for each option; it returns 0
- * after it has reported that the value is bad.  Returns -1 to go on, else the exit status: --help was
- * answered, or the usage was wrong. */
+ * after it has reported that the value is bad.  Returns -1 to go on, else the exit status: --help
+ * was answered, or the usage was wrong. */
 int parse_options(const struct command *command, int argc, char **argv,
                   int (*take)(void *context, const char *name, const char *value), void *context,
                   const char *arguments[MAX_ARGUMENTS]);
 
-/* -------------------------------------------- Output ------------------------------------------- */
+/* ------------------------------------------- Output ------------------------------------------- */
 
 /* Prints "mxq: <message> [CODE]" to stderr and returns the exit status of the code. */
 int report_error(const struct mxq_io_error *error);
@@ -80,7 +80,7 @@ struct table {
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void table_write(struct table *table, struct mxq_text *text); /* frees the cells */
 
-/* ----------------------------------------- Running --------------------------------------------- */
+/* ------------------------------------------ Running ------------------------------------------- */
 
 /* The options that convert and verify share. */
 struct run_options {
@@ -98,8 +98,8 @@ struct run_options {
         "quiet", NULL, "print nothing but errors"                                                  \
     }
 
-/* Takes one of RUN_OPTIONS.  Returns 1 when it was one, 0 when its value is bad, -1 when it is none of
- * them. */
+/* Takes one of RUN_OPTIONS.  Returns 1 when it was one, 0 when its value is bad, -1 when it is none
+ * of them. */
 int take_run_option(struct run_options *options, const char *name, const char *value);
 
 /* Takes --isa into effect.  Returns 0 or an exit status. */

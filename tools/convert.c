@@ -15,7 +15,7 @@ struct arguments {
     int dry_run;
 };
 
-/* ------------------------------------------- Options ------------------------------------------- */
+/* ------------------------------------------ Options ------------------------------------------- */
 
 static int bad_value(const char *name, const char *value, const char *expected)
 {
@@ -49,7 +49,7 @@ static int take(void *context, const char *name, const char *value)
     return 1;
 }
 
-/* ------------------------------------------- Results ------------------------------------------- */
+/* ------------------------------------------ Results ------------------------------------------- */
 
 static void write_result(struct mxq_text *text, const struct arguments *a,
                          const struct mxq_plan *plan, const char *output, double seconds)
@@ -94,7 +94,7 @@ static int fail(const struct arguments *a, const struct mxq_io_error *error)
     return report_failure(error, a->run.json);
 }
 
-/* ------------------------------------------- Running ------------------------------------------- */
+/* ------------------------------------------ Running ------------------------------------------- */
 
 static int convert(const struct arguments *a, const struct mxq_model *model,
                    const struct mxq_plan *plan, const char *output)

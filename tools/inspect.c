@@ -19,7 +19,7 @@ static int take(void *context, const char *name, const char *value)
     return 1;
 }
 
-/* ------------------------------------------- Scheme -------------------------------------------- */
+/* ------------------------------------------- Scheme ------------------------------------------- */
 
 /* What the config says about quantization, as far as it says it in words. */
 static void describe_config(struct mxq_text *text, const struct mxq_model *model)
@@ -61,7 +61,7 @@ static void describe_scheme(struct mxq_text *text, const struct mxq_model *model
         mxq_text_string(text, "not quantized");
 }
 
-/* ------------------------------------------- Output -------------------------------------------- */
+/* ------------------------------------------- Output ------------------------------------------- */
 
 struct totals {
     size_t tensors;

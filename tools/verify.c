@@ -27,7 +27,7 @@ static int take(void *context, const char *name, const char *value)
     return 0;
 }
 
-/* ------------------------------------------- Results ------------------------------------------- */
+/* ------------------------------------------ Results ------------------------------------------- */
 
 static double share(uint64_t count, const struct mxq_quality *q)
 {
@@ -156,7 +156,7 @@ static int report(const struct arguments *a, const struct mxq_verification *v)
     return status;
 }
 
-/* ------------------------------------------- Running ------------------------------------------- */
+/* ------------------------------------------ Running ------------------------------------------- */
 
 static int fail(const struct arguments *a, const struct mxq_io_error *error)
 {

@@ -34,7 +34,7 @@ enum mxq_io_code mxq_quantize_values(const struct mxq_plan_tensor *tensor,
                        (unsigned long long)(index % cols));
 }
 
-/* -------------------------------------- One file of weights ------------------------------------ */
+/* ------------------------------------ One file of weights ------------------------------------- */
 
 struct conversion {
     const struct mxq_convert_options *options;
@@ -116,7 +116,7 @@ static enum mxq_io_code convert_file(const struct mxq_model *model,
     return code;
 }
 
-/* ------------------------------------ What else a folder holds --------------------------------- */
+/* ---------------------------------- What else a folder holds ---------------------------------- */
 
 static enum mxq_io_code copy_bytes(const struct mxq_file *from, const struct mxq_output *to,
                                    struct mxq_io_error *error)

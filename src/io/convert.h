@@ -6,8 +6,8 @@
 #include "sweep.h"
 #include "target.h"
 
-/* Writes everything that the plan says, and publishes it.  On failure, and when interrupted, nothing
- * appears; mxq_target_close() removes what is temporary. */
+/* Writes everything that the plan says, and publishes it.  On failure, and when interrupted,
+ * nothing appears; mxq_target_close() removes what is temporary. */
 enum mxq_io_code mxq_convert(const struct mxq_model *model, const struct mxq_plan *plan,
                              const struct mxq_convert_options *options, struct mxq_target *target,
                              const struct mxq_workers *workers, const struct mxq_monitor *monitor,

@@ -11,7 +11,7 @@
 
 #include "json.h"
 
-/* Servers look for this producer before they read the rest: it names the layout, not the program. */
+/* Servers look for this producer before they read the rest: it names the layout, not a program. */
 #define PRODUCER_NAME    "modelopt"
 #define PRODUCER_VERSION "0.46.0"
 
@@ -22,7 +22,7 @@ static struct mxq_text *add_document(struct mxq_plan *plan, const char *name)
     return &document->text;
 }
 
-/* ------------------------------------- Layers to ignore ---------------------------------------- */
+/* -------------------------------------- Layers to ignore -------------------------------------- */
 
 struct layers {
     char **items;
@@ -72,8 +72,8 @@ static void sort_layers(struct layers *layers)
     layers->count = kept;
 }
 
-/* Returns the bytes of the path of the experts in "...mlp.experts.gate_up_proj", a tensor that holds
- * the weights of all experts, or 0. */
+/* Returns the bytes of the path of the experts in "...mlp.experts.gate_up_proj", a tensor that
+ * holds the weights of all experts, or 0. */
 static size_t fused_experts(const struct mxq_tensor *tensor)
 {
     static const char experts[] = ".experts";
@@ -117,7 +117,7 @@ static void write_layers(struct mxq_text *text, const struct layers *layers, con
     mxq_text_string(text, "]");
 }
 
-/* ------------------------------------------ config.json ---------------------------------------- */
+/* ---------------------------------------- config.json ----------------------------------------- */
 
 static void write_quantization_config(struct mxq_text *text, enum mxq_element element,
                                       const struct layers *layers, const char *version)
@@ -226,7 +226,7 @@ static void make_hf_quant_config(struct mxq_plan *plan, const struct layers *lay
     mxq_text_string(text, "\n  }\n}\n");
 }
 
-/* ------------------------------------------- The index ----------------------------------------- */
+/* ----------------------------------------- The index ------------------------------------------ */
 
 struct placed {
     const char *name;
@@ -285,7 +285,7 @@ static enum mxq_io_code make_index(struct mxq_plan *plan, const struct mxq_model
     return MXQ_IO_OK;
 }
 
-/* ------------------------------------------- All of them --------------------------------------- */
+/* ---------------------------------------- All of them ----------------------------------------- */
 
 static void note_readers(struct mxq_plan *plan, const struct mxq_model *model,
                          enum mxq_element element)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* error.h -- how the file layer fails: stable codes, and messages that name file, field and byte. */
+/* error.h -- how the file layer fails: stable codes, and messages that say file, field and byte. */
 #ifndef MXQ_IO_ERROR_H
 #define MXQ_IO_ERROR_H
 

@@ -32,8 +32,8 @@ struct token {
     struct mxq_json_span span;
 };
 
-/* Returns the bytes of the UTF-8 character at p, or 0: overlong forms, surrogates and what is beyond
- * U+10FFFF are no characters. */
+/* Returns the bytes of the UTF-8 character at p, or 0: overlong forms, surrogates and what is
+ * beyond U+10FFFF are no characters. */
 static size_t utf8_bytes(const unsigned char *p, size_t left)
 {
     if (p[0] < 0x80)
@@ -316,7 +316,7 @@ int mxq_json_find(const char *text, struct mxq_json_span object, const char *nam
     return 0;
 }
 
-/* ------------------------------------------- jansson ------------------------------------------ */
+/* ------------------------------------------ jansson ------------------------------------------- */
 
 /* Where jansson stopped is just behind a duplicate key: finds where that key begins. */
 static size_t key_before(const char *text, struct mxq_json_span object, size_t end)

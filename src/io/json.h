@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json.h -- JSON from untrusted files: a scanner that knows byte positions, in front of jansson.
  *
- * jansson decides what is valid and turns values into objects; but it does not say where in the text
- * a value was, and a header of 100 MB would become gigabytes of objects.  The scanner checks strings,
- * nesting and numbers of the whole text, without recursion and without memory, and steps through the
- * members of an object; jansson then sees one value at a time. */
+ * jansson decides what is valid and turns values into objects; but it does not say where in the
+ * text a value was, and a header of 100 MB would become gigabytes of objects.  The scanner checks
+ * strings, nesting and numbers of the whole text, without recursion and without memory, and steps
+ * through the members of an object; jansson then sees one value at a time. */
 #ifndef MXQ_IO_JSON_H
 #define MXQ_IO_JSON_H
 
@@ -31,8 +31,8 @@ struct mxq_json_rules {
     int spaces_only;   /* behind the value only 0x20 may follow, not any whitespace */
 };
 
-/* Checks the text as a sequence of tokens: UTF-8, strings and their escapes, brackets, numbers.  The
- * first byte must be '{'.  Returns 1 when all is well. */
+/* Checks the text as a sequence of tokens: UTF-8, strings and their escapes, brackets, numbers.
+ * The first byte must be '{'.  Returns 1 when all is well. */
 int mxq_json_check(const char *text, size_t bytes, const struct mxq_json_rules *rules,
                    struct mxq_json_fault *fault);
 

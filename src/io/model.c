@@ -33,7 +33,7 @@ char *mxq_join_path(const char *folder, const char *name)
     return text.data;
 }
 
-/* -------------------------------------- Files of a folder -------------------------------------- */
+/* ------------------------------------- Files of a folder -------------------------------------- */
 
 /* Returns 1 when `path` lies below `folder`; both are absolute and free of links. */
 static int lies_below(const char *path, const char *folder, size_t folder_bytes)
@@ -104,7 +104,7 @@ static enum mxq_io_code load(const struct mxq_model *model, const char *name, si
     return code;
 }
 
-/* ------------------------------------------- Scanning ------------------------------------------ */
+/* ------------------------------------------ Scanning ------------------------------------------ */
 
 struct names {
     char **items;
@@ -247,7 +247,7 @@ static enum mxq_io_code scan_folder(struct mxq_model *model, struct scan *scan,
     return code;
 }
 
-/* ------------------------------------------- The index ----------------------------------------- */
+/* ----------------------------------------- The index ------------------------------------------ */
 
 struct placement {
     char *tensor;
@@ -407,7 +407,7 @@ static int list_shards(struct index *index, struct names *shards)
     return ok;
 }
 
-/* ------------------------------------- Tensors over shards ------------------------------------ */
+/* ------------------------------------ Tensors over shards ------------------------------------- */
 
 struct located {
     const struct mxq_tensor *tensor;
@@ -458,7 +458,7 @@ static enum mxq_io_code check_placements(const struct mxq_model *model, const st
     return code;
 }
 
-/* ------------------------------------------- Opening ------------------------------------------- */
+/* ------------------------------------------ Opening ------------------------------------------- */
 
 static enum mxq_io_code read_shard(struct mxq_model *model, struct mxq_shard *shard,
                                    struct mxq_io_error *error)

@@ -47,8 +47,8 @@ void mxq_model_close(struct mxq_model *model);
 enum mxq_io_code mxq_shard_open(const struct mxq_model *model, const struct mxq_shard *shard,
                                 struct mxq_file *file, struct mxq_io_error *error);
 
-/* Opens a file of a folder, symbolic links checked as above.  `path` is for messages and must outlive
- * the file. */
+/* Opens a file of a folder, symbolic links checked as above.  `path` is for messages and must
+ * outlive the file. */
 enum mxq_io_code mxq_model_open_file(const struct mxq_model *model, const char *name,
                                      const char *path, struct mxq_file *file,
                                      struct mxq_io_error *error);

@@ -26,7 +26,7 @@ struct mxq_convert_options {
     char *version;         /* of mxq, as recorded */
 };
 
-/* Fills in the defaults: MXFP8 E4M3, rceil, error, this version.  Returns 0 when memory runs out. */
+/* Fills in the defaults: MXFP8 E4M3, rceil, error, this version.  Returns 0 without memory. */
 int mxq_convert_options_init(struct mxq_convert_options *options);
 void mxq_convert_options_free(struct mxq_convert_options *options);
 

@@ -8,6 +8,7 @@
 #include "documents.h"
 
 #define OWN_METADATA 3
+#define SCALE_SUFFIX "_scale"
 
 /* The options and version of mxq, then what the source says about itself. */
 static void begin_header(struct mxq_plan_file *file, const struct mxq_convert_options *options,
@@ -43,7 +44,7 @@ static void lay_out(struct mxq_plan_file *file, struct mxq_plan_tensor *t,
         return;
     struct mxq_text name = {0};
     mxq_text_string(&name, t->source->name);
-    mxq_text_string(&name, "_scale");
+    mxq_text_string(&name, SCALE_SUFFIX);
     t->scales_begin = *end;
     t->scales_bytes = t->source->elements / options->format.block_cols;
     entry.name = name.data;
@@ -57,10 +58,24 @@ static void lay_out(struct mxq_plan_file *file, struct mxq_plan_tensor *t,
     mxq_text_free(&name);
 }
 
+/* What the reader refuses must not be written. */
 static enum mxq_io_code check_limits(const struct mxq_plan_file *file, size_t quantized,
                                      struct mxq_io_error *error)
 {
     const struct mxq_io_place place = {file->shard->path, MXQ_IO_NOWHERE, NULL};
+    if (file->shard->header.metadata_count + OWN_METADATA > MXQ_MAX_METADATA)
+        return mxq_io_fail(error, MXQ_IO_BAD_METADATA, place,
+                           "the output would have too many metadata keys: keys = %zu, limit %d",
+                           file->shard->header.metadata_count + OWN_METADATA, MXQ_MAX_METADATA);
+    for (size_t i = 0; i < file->count; i++)
+        if (file->tensors[i].decision == MXQ_QUANTIZE &&
+            strlen(file->tensors[i].source->name) > MXQ_MAX_NAME_BYTES - strlen(SCALE_SUFFIX))
+            return mxq_io_fail(error, MXQ_IO_BAD_NAME,
+                               (struct mxq_io_place){file->shard->path, MXQ_IO_NOWHERE,
+                                                     file->tensors[i].source->name},
+                               "the name leaves no room for \"" SCALE_SUFFIX
+                               "\" behind it: limit %d bytes",
+                               MXQ_MAX_NAME_BYTES);
     if (file->count + quantized > MXQ_MAX_TENSORS)
         return mxq_io_fail(error, MXQ_IO_TOO_MANY_TENSORS, place,
                            "the output would have too many tensors: tensors = %zu, limit %d",
@@ -191,7 +206,7 @@ static void note_source(struct mxq_plan *plan, const struct mxq_model *model)
         mxq_text_string(&plan->notes, "no tensor is quantized\n");
 }
 
-/* ----------------------------------------- The plan ------------------------------------------- */
+/* ------------------------------------------ The plan ------------------------------------------ */
 
 static enum mxq_io_code plan_files(struct mxq_plan *plan, const struct mxq_model *model,
                                    const struct mxq_convert_options *options,

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan.h -- what a conversion will write, decided from headers and options alone.
  *
- * Converting, verifying and a dry run share one plan: which tensor is quantized and which is kept and
- * why, where every byte of the output will be, and the text of every generated file.
+ * Converting, verifying and a dry run share one plan: which tensor is quantized and which is kept
+ * and why, where every byte of the output will be, and the text of every generated file.
  *
  * A quantized tensor "M.weight" [N, K] becomes, in its place,
  *
  *     M.weight        F8_E4M3 or F8_E5M2 [N, K]    the elements
  *     M.weight_scale  U8 [N, K / 32]               the E8M0 scales
  *
- * A folder also gets the text of its index, and, for E4M3, config.json with the "quantization_config"
- * and hf_quant_config.json as ModelOpt writes them for MXFP8: servers load that.  No server loads
- * E5M2 elements today, so there config.json says quant_method "mxq" and there is no other file: what
- * does not know the layout must refuse it, not misread it. */
+ * A folder also gets the text of its index, and, for E4M3, config.json with the
+ * "quantization_config" and hf_quant_config.json as ModelOpt writes them for MXFP8: servers load
+ * that.  No server loads E5M2 elements today, so there config.json says quant_method "mxq" and
+ * there is no other file: what does not know the layout must refuse it, not misread it. */
 #ifndef MXQ_IO_PLAN_H
 #define MXQ_IO_PLAN_H
 

@@ -112,7 +112,7 @@ static enum mxq_io_code read_length(const struct mxq_reader *reader, uint64_t *l
     return MXQ_IO_OK;
 }
 
-/* ----------------------------------------- Metadata ------------------------------------------- */
+/* ------------------------------------------ Metadata ------------------------------------------ */
 
 /* An object of jansson is many times its text: the only one without a bound of its own gets one. */
 static int has_few_members(const struct parse *p, struct mxq_json_span object)
@@ -191,8 +191,8 @@ static size_t field_position(const struct parse *p, struct mxq_json_span entry, 
     return mxq_json_find(p->text, entry, name, NULL, &value) ? value.begin : entry.begin;
 }
 
-/* Takes the integer at index i of an array.  The scanner has checked that it is one in 0 .. 2^53, if
- * it is a number at all. */
+/* Takes the integer at index i of an array.  The scanner has checked that it is one in 0 .. 2^53,
+ * if it is a number at all. */
 static int take_integer(const json_t *array, size_t i, uint64_t *value)
 {
     const json_t *item = json_array_get(array, i);
@@ -316,7 +316,7 @@ static enum mxq_io_code read_entry(struct parse *p, struct mxq_json_span span, s
     return code;
 }
 
-/* -------------------------------------------- Names ------------------------------------------- */
+/* ------------------------------------------- Names -------------------------------------------- */
 
 static enum mxq_io_code read_name(struct parse *p, struct mxq_json_span key, char **name)
 {
@@ -415,7 +415,7 @@ static enum mxq_io_code check_layout(struct parse *p)
     return MXQ_IO_OK;
 }
 
-/* -------------------------------------------- Reading ----------------------------------------- */
+/* ------------------------------------------ Reading ------------------------------------------- */
 
 static enum mxq_io_code add_tensor(struct parse *p, char *name, size_t at)
 {
@@ -546,7 +546,7 @@ const char *mxq_safetensors_metadata(const struct mxq_safetensors *st, const cha
     return NULL;
 }
 
-/* -------------------------------------------- Writing ----------------------------------------- */
+/* ------------------------------------------ Writing ------------------------------------------- */
 
 #define DATA_ALIGNMENT 4096
 

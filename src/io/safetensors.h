@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* safetensors.h -- the safetensors file format: a reader that trusts nothing, and the header writer.
+/* safetensors.h -- the safetensors file format: a reader that trusts nothing, and the header
+ * writer.
  *
  * A file is
  *
@@ -10,14 +11,15 @@
  *
  * The object maps each tensor's name to {"dtype": string, "shape": [integers], "data_offsets":
  * [begin, end]}, all three and nothing else; offsets count bytes from 8 + N.  Its member
- * "__metadata__", if there is one, maps strings to strings.  Values are little endian and row-major.
- * A size in bytes is the product of the shape times the bits of the dtype / 8: shapes count logical
- * elements, and types below 8 bits must fill whole bytes.  An empty shape is one element; a dimension
- * may be 0, and then begin = end, at any place where a tensor could begin.
+ * "__metadata__", if there is one, maps strings to strings.  Values are little endian and
+ * row-major.  A size in bytes is the product of the shape times the bits of the dtype / 8: shapes
+ * count logical elements, and types below 8 bits must fill whole bytes.  An empty shape is one
+ * element; a dimension may be 0, and then begin = end, at any place where a tensor could begin.
  *
  * Stricter than the format asks, as the limits below: every key once, names of 1 .. 65535 bytes
  * without NUL, plain integers up to 2^53, at most 8 dimensions, nesting up to 4, at most a million
- * tensors and ten thousand metadata keys.  Readers of the field disagree about the rest, so no file here depends on it. */
+ * tensors and ten thousand metadata keys.  Readers of the field disagree about the rest, so no file
+ * here depends on it. */
 #ifndef MXQ_IO_SAFETENSORS_H
 #define MXQ_IO_SAFETENSORS_H
 

@@ -68,8 +68,8 @@ static struct mxq_chunk locate(const struct sweep *s, uint64_t index)
     return chunk;
 }
 
-/* Keeps the failure of the smallest index.  Chunks are handed out in order, so every one before it is
- * in work already, and its own failure, if any, still arrives. */
+/* Keeps the failure of the smallest index.  Chunks are handed out in order, so every one before it
+ * is in work already, and its own failure, if any, still arrives. */
 static void report(struct sweep *s, uint64_t index, const struct mxq_io_error *error)
 {
     pthread_mutex_lock(&s->lock);

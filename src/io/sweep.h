@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sweep.h -- goes over the tensors of one planned file in chunks, with threads.
  *
- * A chunk is a run of values of a tensor that is quantized, or of bytes of one that is kept.  The cut
- * depends on the file alone, so that sums over chunks, taken in order, do not depend on threads.  Each
- * thread takes the next chunk and works in memory of its own. */
+ * A chunk is a run of values of a tensor that is quantized, or of bytes of one that is kept.  The
+ * cut depends on the file alone, so that sums over chunks, taken in order, do not depend on
+ * threads.  Each thread takes the next chunk and works in memory of its own. */
 #ifndef MXQ_IO_SWEEP_H
 #define MXQ_IO_SWEEP_H
 
@@ -20,7 +20,8 @@ struct mxq_workers {
     size_t count;                        /* how many chunks may be in work at once, at least 1 */
 };
 
-/* The caller's eyes and hand.  Every function may be NULL; the first two are called from any thread. */
+/* The caller's eyes and hand.  Every function may be NULL; the first two are called from any
+ * thread. */
 struct mxq_monitor {
     void (*advance)(void *context, uint64_t bytes); /* so many bytes of source are done */
     int (*is_interrupted)(void *context);           /* 1: stop at the next chunk */

@@ -15,7 +15,7 @@
     mxq_io_fail(error, MXQ_IO_##code, (struct mxq_io_place){path, MXQ_IO_NOWHERE, NULL},           \
                 __VA_ARGS__)
 
-/* ----------------------------------------- The place ------------------------------------------- */
+/* ----------------------------------------- The place ------------------------------------------ */
 
 /* Returns 1 when `path` is `folder` or lies below it; both as realpath() gives them. */
 static int is_within(const char *path, const char *folder)
@@ -186,7 +186,7 @@ enum mxq_io_code mxq_target_open(struct mxq_target *target, const char *path,
     return code;
 }
 
-/* --------------------------------------- Files that are written -------------------------------- */
+/* ----------------------------------- Files that are written ----------------------------------- */
 
 /* Makes the folders on the way to a file. */
 static int make_parents(int folder, const char *name)
@@ -270,7 +270,7 @@ void mxq_output_close(struct mxq_output *output)
     output->fd = -1;
 }
 
-/* ------------------------------------- Folders, all the way down ------------------------------- */
+/* --------------------------------- Folders, all the way down ---------------------------------- */
 
 /* Calls visit(folder, name, is_folder) for every entry below a folder, children first.  Returns 0
  * when something failed; errno says what. */
@@ -322,7 +322,7 @@ static int sync_entry(int folder, const char *name, int is_folder)
     return ok;
 }
 
-/* ------------------------------------------ Publishing ----------------------------------------- */
+/* ----------------------------------------- Publishing ----------------------------------------- */
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1

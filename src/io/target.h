@@ -5,11 +5,12 @@
  * A folder:  make a folder of such a name beside it; write and fsync every file in it; fsync it;
  *            rename; fsync its parent.
  *
- * The rename refuses to replace anything, unless that was asked for.  A file is then replaced in one
- * step by the rename itself.  A folder changes places with the new one in one step, and is removed
- * from under the temporary name after that is on disk; on a filesystem that cannot exchange names the
- * old folder is renamed away first, and back if the second rename fails.  So at no time is there
- * neither the old nor the new one.  Only an empty folder, or one that mxq wrote, is ever replaced. */
+ * The rename refuses to replace anything, unless that was asked for.  A file is then replaced in
+ * one step by the rename itself.  A folder changes places with the new one in one step, and is
+ * removed from under the temporary name after that is on disk; on a filesystem that cannot exchange
+ * names the old folder is renamed away first, and back if the second rename fails.  So at no time
+ * is there neither the old nor the new one.  Only an empty folder, or one that mxq wrote, is ever
+ * replaced. */
 #ifndef MXQ_IO_TARGET_H
 #define MXQ_IO_TARGET_H
 
@@ -47,8 +48,8 @@ struct mxq_output {
     mode_t mode;
 };
 
-/* Creates a file of about `bytes` bytes; a disk that is too full fails here, where it can tell.  In a
- * folder, `name` is its path there, and folders on the way are made. */
+/* Creates a file of about `bytes` bytes; a disk that is too full fails here, where it can tell.  In
+ * a folder, `name` is its path there, and folders on the way are made. */
 enum mxq_io_code mxq_output_create(struct mxq_output *output, const struct mxq_target *target,
                                    const char *name, uint64_t bytes, struct mxq_io_error *error);
 
@@ -56,7 +57,7 @@ enum mxq_io_code mxq_output_create(struct mxq_output *output, const struct mxq_t
 enum mxq_io_code mxq_output_write(const struct mxq_output *output, const void *data, size_t bytes,
                                   uint64_t offset, struct mxq_io_error *error);
 
-/* Asks the system to start writing what it holds of the file, so that the end need not wait long. */
+/* Asks the system to start writing what it holds of the file, so that the end is not far. */
 void mxq_output_start_writeback(const struct mxq_output *output);
 
 /* Sets the mode, waits until all is on disk, and closes. */

@@ -42,7 +42,7 @@ static void add_quality(struct mxq_quality *sum, const struct mxq_quality *more)
                         (struct mxq_io_place){path, at, tensor}, __VA_ARGS__);                     \
     } while (0)
 
-/* ------------------------------------------- Values -------------------------------------------- */
+/* ------------------------------------------- Values ------------------------------------------- */
 
 static float f32_of_bits(uint32_t bits)
 {
@@ -125,7 +125,7 @@ static struct mxq_quality measure(const struct mxq_format *format, const float *
     return q;
 }
 
-/* ------------------------------------------- Chunks -------------------------------------------- */
+/* ------------------------------------------- Chunks ------------------------------------------- */
 
 /* What one chunk showed. */
 struct finding {
@@ -217,7 +217,7 @@ static enum mxq_io_code compare_chunk(void *context, const struct mxq_chunk *chu
     return code;
 }
 
-/* ------------------------------------- One file of weights ------------------------------------- */
+/* ------------------------------------ One file of weights ------------------------------------- */
 
 /* Puts the findings of a file together, in the order of its chunks. */
 static void collect(struct mxq_verification *v, const struct mxq_plan_file *file,
@@ -313,7 +313,7 @@ static enum mxq_io_code compare_shard(struct mxq_verification *v, size_t index,
     return code;
 }
 
-/* -------------------------------------- The other files ---------------------------------------- */
+/* -------------------------------------- The other files --------------------------------------- */
 
 /* Compares a file of the output folder with what it must hold. */
 static enum mxq_io_code compare_whole(struct mxq_verification *v, const struct mxq_model *output,
@@ -376,7 +376,7 @@ static enum mxq_io_code compare_others(struct mxq_verification *v, const struct 
     return code;
 }
 
-/* ------------------------------------------ All of it ------------------------------------------ */
+/* ----------------------------------------- All of it ------------------------------------------ */
 
 static enum mxq_io_code read_options(struct mxq_verification *v, const struct mxq_model *output,
                                      struct mxq_io_error *error)

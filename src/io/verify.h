@@ -5,8 +5,8 @@
 
 #include "sweep.h"
 
-/* What quantization did to some values x, now y.  Sums are F64, in a fixed order: the same digits on
- * every instruction set and for any number of threads.  Elements of NaN blocks are counted only. */
+/* What quantization did to some values x, now y.  Sums are F64, in a fixed order: the same digits
+ * on every instruction set and for any number of threads.  NaN blocks are counted only. */
 struct mxq_quality {
     uint64_t elements;
     uint64_t saturated; /* magnitudes beyond the largest element of their block */
@@ -34,8 +34,8 @@ struct mxq_verification {
     size_t differences;             /* files and chunks that differ */
 };
 
-/* Opens the verification: reads the options of `output` and makes the plan.  Both models must outlive
- * it.  On failure nothing is left to free. */
+/* Opens the verification: reads the options of `output` and makes the plan.  Both models must
+ * outlive it.  On failure nothing is left to free. */
 enum mxq_io_code mxq_verification_begin(struct mxq_verification *v, const struct mxq_model *source,
                                         const struct mxq_model *output, struct mxq_io_error *error);
 

@@ -1,0 +1,851 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the mxq tool from outside: every byte of its output against an independent writing of the
+numeric contract, the same bytes on every instruction set and for any number of threads, and a clear
+error, with nothing left behind, for whatever is wrong.  Needs nothing but Python.
+
+    python3 test_cli.py MXQ MODEL [unittest options]
+"""
+
+import filecmp
+import json
+import math
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MXQ, MODEL = sys.argv[1:3]
+
+OK, FAILED, USAGE, REJECTED, IO, FULL, MEMORY, INTERRUPTED = range(8)
+MODES = ["rceil", "floor", "ceil", "even", "ct"]
+ELEMENTS = ["e4m3", "e5m2"]
+
+
+# ------------------------------------- An independent reader and writer ----------------------------
+
+WIDTHS = {"U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "BF16": 2, "F16": 2, "F32": 4, "I64": 8}
+
+
+def read_safetensors(path):
+    """Returns (metadata, {name: (dtype, shape, bytes)}, first byte of the data)."""
+    with open(path, "rb") as f:
+        blob = f.read()
+    (length,) = struct.unpack("<Q", blob[:8])
+    header = json.loads(blob[8 : 8 + length])
+    metadata = header.pop("__metadata__", {})
+    data, tensors, end = blob[8 + length :], {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, stop = entry["data_offsets"]
+        assert begin == end, name
+        assert stop - begin == math.prod(entry["shape"]) * WIDTHS[entry["dtype"]], name
+        tensors[name] = (entry["dtype"], entry["shape"], data[begin:stop])
+        end = stop
+    assert end == len(data)
+    return metadata, tensors, 8 + length
+
+
+def write_safetensors(path, tensors, metadata=None, tail=b""):
+    header, data = {}, b""
+    if metadata is not None:
+        header["__metadata__"] = metadata
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape,
+                        "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data + tail)
+
+
+def bf16(values):
+    return b"".join(struct.pack("<f", value)[2:] for value in values)
+
+
+# ------------------------------------------ The numeric contract -----------------------------------
+
+class Element:
+    """An element code, from its definition: sign, exponent field, mantissa field."""
+
+    def __init__(self, mantissa_bits, bias, emax, largest):
+        self.mantissa_bits, self.emax, self.largest = mantissa_bits, emax, largest
+        self.smallest_exponent = 1 - bias
+        self.codes = {}
+        for code in range(128):
+            exponent, mantissa = code >> mantissa_bits, code & ((1 << mantissa_bits) - 1)
+            value = mantissa / (1 << mantissa_bits) + (exponent > 0)
+            value *= 2.0 ** (max(exponent, 1) - bias)
+            if value <= largest:
+                self.codes[value] = code
+
+    def encode(self, value):
+        """Rounds to nearest even, once, from the exact value, and saturates."""
+        sign = 0x80 if math.copysign(1, value) < 0 else 0
+        magnitude = abs(value)
+        if magnitude >= self.largest:
+            return sign | self.codes[self.largest]
+        exponent = max(math.frexp(magnitude)[1] - 1, self.smallest_exponent)
+        step = 2.0 ** (exponent - self.mantissa_bits)
+        return sign | self.codes[min(round(magnitude / step) * step, self.largest)]
+
+
+CODES = {"e4m3": Element(3, 7, 8, 448.0), "e5m2": Element(2, 15, 15, 57344.0)}
+
+
+def scale_code(amax, element, mode):
+    """The E8M0 code of a block, from the published definitions of the modes."""
+    if amax == 0:
+        return 0
+    mantissa, exponent = math.frexp(amax)
+    mantissa, exponent = 2 * mantissa, exponent - 1
+    if exponent < -126:  # the contract counts in F32 fields: exponent field 0, no implicit one
+        exponent, mantissa = -127, 1 + amax / 2.0**-126
+    up = {"floor": False,
+          "ceil": mantissa > 1,
+          "rceil": mantissa > element.largest / 2.0**element.emax,
+          "even": mantissa >= 2 - 2.0 ** -(element.mantissa_bits + 1),
+          "ct": mantissa >= 1.75}[mode]
+    return min(max(exponent - element.emax + up + 127, 0), 254)
+
+
+def decode_values(dtype, content):
+    if dtype == "F32":
+        return struct.unpack("<%df" % (len(content) // 4), content)
+    if dtype == "F16":
+        return struct.unpack("<%de" % (len(content) // 2), content)
+    halves = struct.unpack("<%dH" % (len(content) // 2), content)
+    wide = struct.pack("<%dI" % len(halves), *[half << 16 for half in halves])
+    return struct.unpack("<%df" % len(halves), wide)
+
+
+def quantize(dtype, content, element_name, mode, memory={}):
+    """Returns (elements, scales) of a matrix whose rows are whole blocks."""
+    element = CODES[element_name]
+    values = decode_values(dtype, content)
+    elements, scales = bytearray(), bytearray()
+    for begin in range(0, len(values), 32):
+        block = values[begin : begin + 32]
+        if not all(map(math.isfinite, block)):
+            elements += b"\x7f" * 32
+            scales.append(255)
+            continue
+        code = scale_code(max(map(abs, block)), element, mode)
+        scales.append(code)
+        known = memory.setdefault((element_name, code), {})
+        factor = 2.0 ** (127 - code)
+        for value in block:
+            if value == 0:
+                elements.append(0x80 if math.copysign(1, value) < 0 else 0)
+                continue
+            if value not in known:
+                known[value] = element.encode(value * factor)
+            elements.append(known[value])
+    return bytes(elements), bytes(scales)
+
+
+# ------------------------------------------------ Tests --------------------------------------------
+
+
+class Test(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="mxq-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def mxq(self, *arguments, **options):
+        return subprocess.run([MXQ, *arguments], capture_output=True, text=True, timeout=120,
+                              **options)
+
+    def run_ok(self, *arguments):
+        done = self.mxq(*arguments)
+        self.assertEqual(done.returncode, OK, done.stderr)
+        return done.stdout
+
+    def rejects(self, status, code, *arguments, **options):
+        """Expects a failure with this status and code, and nothing left in the folder."""
+        before = self.tree()
+        done = self.mxq(*arguments, **options)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertIn("[%s]" % code, done.stderr)
+        self.assertEqual(self.tree(), before)
+        return done.stderr
+
+    def tree(self):
+        return sorted(os.path.join(folder, name) for folder, folders, files in
+                      os.walk(self.folder) for name in folders + files)
+
+    def model(self, name="model"):
+        """A copy of the bundled model."""
+        return shutil.copytree(MODEL, self.path(name))
+
+    def isas(self):
+        return [isa["name"] for isa in json.loads(self.run_ok("isa", "--json"))["isas"]
+                if isa["available"]]
+
+
+class Bytes(Test):
+    def check_contract(self, source, output, element, mode):
+        _, before, _ = read_safetensors(source)
+        metadata, after, data_begin = read_safetensors(output)
+        self.assertEqual(data_begin % 4096, 0)
+        self.assertEqual(metadata["format"], "pt")
+        self.assertEqual(json.loads(metadata["mxq.options"]),
+                         {"element": element, "scale": mode, "nonfinite": "error",
+                          "skip": [], "only": []})
+        order, quantized = [], 0
+        for name, (dtype, shape, content) in before.items():
+            order.append(name)
+            if name.endswith("_proj.weight"):
+                elements, scales = quantize(dtype, content, element, mode)
+                self.assertEqual(after[name], ("F8_" + element.upper(), shape, elements), name)
+                self.assertEqual(after[name + "_scale"],
+                                 ("U8", [shape[0], shape[1] // 32], scales), name)
+                order.append(name + "_scale")
+                quantized += 1
+            else:
+                self.assertEqual(after[name], (dtype, shape, content), name)
+        self.assertEqual(list(after), order)
+        self.assertGreater(quantized, 0)
+
+    def test_every_byte_is_the_contract(self):
+        """Each scale mode and element; then each instruction set and 1, 2, 7 threads."""
+        source = os.path.join(MODEL, "model.safetensors")
+        isas = self.isas()
+        for element in ELEMENTS:
+            for mode in MODES:
+                with self.subTest(element=element, mode=mode):
+                    options = ["convert", "--element", element, "--scale", mode]
+                    first = self.path("%s-%s" % (element, mode))
+                    self.run_ok(*options, MODEL, first)
+                    self.check_contract(source, os.path.join(first, "model.safetensors"), element,
+                                        mode)
+                    for isa in isas:
+                        for threads in ["1", "2", "7"]:
+                            other = self.path("other")
+                            self.run_ok(*options, "--quiet", "--isa", isa, "--threads", threads,
+                                        MODEL, other)
+                            self.assertEqual(sorted(os.listdir(first)), sorted(os.listdir(other)))
+                            _, differ, errors = filecmp.cmpfiles(first, other, os.listdir(first),
+                                                                 shallow=False)
+                            self.assertEqual((differ, errors), ([], []), (isa, threads))
+                            shutil.rmtree(other)
+
+    def test_wide_types(self):
+        """F32 and F16 sources, subnormals, signed zeros and extremes included."""
+        rows = []
+        for k in range(64):
+            scale = 2.0 ** (k * 4 - 140)
+            rows += [scale * (1 + i / 7) * (-1) ** i for i in range(28)] + [0.0, -0.0, scale, -scale]
+        f32 = struct.pack("<%df" % len(rows), *rows)
+        f16 = struct.pack("<2048e", *[math.ldexp(1 + i % 1024 / 1024, i // 66 - 24)
+                                      for i in range(2048)])
+        source, output = self.path("in.safetensors"), self.path("out.safetensors")
+        write_safetensors(source, {"a_proj.weight": ("F32", [32, 64], f32),
+                                   "b_proj.weight": ("F16", [2, 1024], f16)})
+        for mode in MODES:
+            for isa in self.isas():
+                self.run_ok("convert", "--force", "--scale", mode, "--isa", isa, source, output)
+                self.check_contract(source, output, "e4m3", mode)
+
+    def test_the_header_is_readable_by_offsets(self):
+        """A reader that knows nothing but the format finds each tensor where inspect says."""
+        self.run_ok("convert", MODEL, self.path("out"))
+        found = json.loads(self.run_ok("inspect", "--json", self.path("out")))
+        _, tensors, data_begin = read_safetensors(self.path("out", "model.safetensors"))
+        self.assertEqual(found["files"][0]["data_begin"], data_begin)
+        listed = found["files"][0]["tensors"]
+        self.assertEqual([(t["name"], t["dtype"], t["shape"]) for t in listed],
+                         [(name, t[0], t[1]) for name, t in tensors.items()])
+        self.assertEqual(found["tensors"], len(tensors))
+        self.assertEqual(found["scheme"], "MXFP8 e4m3, scale rceil (mxq %s)" % self.version())
+
+    def version(self):
+        return self.run_ok("--version").split()[1]
+
+    def test_nonfinite(self):
+        """By default an error that names tensor and element, whatever the threads."""
+        values = [1.0] * (1 << 20)
+        values[700001] = math.nan
+        values[900000] = math.inf
+        source, output = self.path("in.safetensors"), self.path("out.safetensors")
+        good = bf16([1.0] * 64)
+        write_safetensors(source, {"fine.weight": ("BF16", [2, 32], good),
+                                   "x_proj.weight": ("BF16", [1024, 1024], bf16(values)),
+                                   "y_proj.weight": ("BF16", [1, 32], bf16([math.inf] * 32))})
+        for threads in ["1", "2", "7"]:
+            message = self.rejects(REJECTED, "NONFINITE", "convert", "--threads", threads, source,
+                                   output)
+            self.assertIn("element = 700001 (row 683, column 609)", message)
+            self.assertIn('tensor "x_proj.weight"', message)
+        self.run_ok("convert", "--nonfinite", "nan", source, output)
+        _, tensors, _ = read_safetensors(output)
+        elements, scales = tensors["x_proj.weight"][2], tensors["x_proj.weight_scale"][2]
+        self.assertEqual((elements, scales), quantize("BF16", bf16(values), "e4m3", "rceil"))
+        self.assertEqual(scales.count(255), 2)
+        self.run_ok("verify", source, output)
+        total = json.loads(self.run_ok("verify", "--json", source, output))["total"]
+        self.assertEqual(total["nan"], 96)
+
+
+class Folders(Test):
+    def shard(self, folder, split=2):
+        """Cuts the model's file into shards with an index; returns the tensors."""
+        path = os.path.join(folder, "model.safetensors")
+        _, tensors, _ = read_safetensors(path)
+        os.remove(path)
+        names, weight_map = list(tensors), {}
+        for i in range(split):
+            shard = "model-%05d-of-%05d.safetensors" % (i + 1, split)
+            part = {name: tensors[name] for name in names[i::split]}
+            write_safetensors(os.path.join(folder, shard), part, {"format": "pt"})
+            weight_map.update({name: shard for name in part})
+        self.write_index(folder, weight_map)
+        return tensors
+
+    def write_index(self, folder, weight_map, **metadata):
+        with open(os.path.join(folder, "model.safetensors.index.json"), "w") as f:
+            json.dump({"metadata": metadata, "weight_map": weight_map}, f)
+
+    def read_index(self, folder):
+        with open(os.path.join(folder, "model.safetensors.index.json")) as f:
+            return json.load(f)
+
+    def read_json(self, *names):
+        with open(self.path(*names)) as f:
+            return json.load(f)
+
+    def test_configs(self):
+        """config.json keeps every byte it had; both files list the layers that were kept."""
+        self.run_ok("convert", "--skip", "model.layers.1.mlp.*", MODEL, self.path("out"))
+        kept = ["lm_head"] + ["model.layers.1.mlp.%s_proj" % p for p in ["down", "gate", "up"]]
+        with open(os.path.join(MODEL, "config.json")) as f:
+            source = f.read()
+        with open(self.path("out", "config.json")) as f:
+            output = f.read()
+        cut = source.rstrip().rstrip("}").rstrip()
+        self.assertTrue(output.startswith(cut + ",\n  \"quantization_config\": {"))
+        self.assertTrue(output.endswith(source[len(cut) :]))
+        config = json.loads(output)
+        self.assertEqual(config.pop("quantization_config"),
+                         {"quant_method": "modelopt", "quant_algo": "MXFP8", "ignore": kept,
+                          "producer": {"name": "modelopt", "version": "0.46.0"}})
+        self.assertEqual(config, json.loads(source))
+        self.assertEqual(self.read_json("out", "hf_quant_config.json"),
+                         {"producer": {"name": "modelopt", "version": "0.46.0"},
+                          "quantization": {"quant_algo": "MXFP8", "kv_cache_quant_algo": None,
+                                           "group_size": 32, "exclude_modules": kept}})
+
+    def test_e5m2_claims_no_server(self):
+        out = self.run_ok("convert", "--element", "e5m2", MODEL, self.path("out"))
+        self.assertIn("no server loads", out)
+        config = self.read_json("out", "config.json")["quantization_config"]
+        self.assertEqual(config["quant_method"], "mxq")
+        self.assertNotIn("quant_algo", config)
+        self.assertNotIn("hf_quant_config.json", os.listdir(self.path("out")))
+
+    def test_tied_head_and_null_config(self):
+        model = self.model()
+        path = os.path.join(model, "model.safetensors")
+        _, tensors, _ = read_safetensors(path)
+        del tensors["lm_head.weight"]
+        write_safetensors(path, tensors)
+        with open(os.path.join(model, "config.json"), "w") as f:
+            f.write(' {"a": 1, "quantization_config": null, "b": {"c": [2.50]}}\n')
+        self.run_ok("convert", model, self.path("out"))
+        with open(self.path("out", "config.json")) as f:
+            text = f.read()
+        config = json.loads(text)
+        self.assertEqual(config["quantization_config"]["ignore"], ["lm_head"])
+        self.assertIn('"b": {"c": [2.50]}}\n', text)
+
+    def test_fused_experts_and_routers_are_listed(self):
+        model = self.model()
+        block = bf16([0.5] * 64)
+        write_safetensors(os.path.join(model, "model.safetensors"),
+                          {"model.layers.0.mlp.gate.weight": ("BF16", [2, 32], block),
+                           "model.layers.0.mlp.experts.gate_up_proj": ("BF16", [1, 2, 32], block),
+                           "model.layers.0.mlp.odd.weight": ("BF16", [4, 16], block),
+                           "lm_head.weight": ("BF16", [2, 32], block),
+                           "model.layers.0.mlp.up_proj.weight": ("BF16", [2, 32], block)})
+        self.run_ok("convert", model, self.path("out"))
+        config = self.read_json("out", "config.json")["quantization_config"]
+        self.assertEqual(config["ignore"], ["lm_head", "model.layers.0.mlp.experts",
+                                            "model.layers.0.mlp.gate", "model.layers.0.mlp.odd"])
+
+    def test_companions_are_copied(self):
+        model = self.model()
+        os.makedirs(os.path.join(model, "1_Pooling", "deep"))
+        os.makedirs(os.path.join(model, "original"))
+        os.makedirs(os.path.join(model, ".cache"))
+        contents = {"tokenizer.json": "{}", "1_Pooling/deep/config.json": "x", "empty.txt": ""}
+        left_out = ["pytorch_model.bin", "original/consolidated.00.pth", ".cache/x",
+                    "extra.gguf", "1_Pooling/adapter.safetensors"]
+        for name, content in {**contents, **{name: "no" for name in left_out}}.items():
+            with open(os.path.join(model, name), "w") as f:
+                f.write(content)
+        out = self.run_ok("convert", model, self.path("out"))
+        self.assertIn("left out", out)
+        for name, content in contents.items():
+            with open(self.path("out", name)) as f:
+                self.assertEqual(f.read(), content)
+        for name in left_out:
+            self.assertFalse(os.path.exists(self.path("out", name)), name)
+        self.assertTrue(filecmp.cmp(os.path.join(MODEL, "eval.bytes"),
+                                    self.path("out", "eval.bytes"), shallow=False))
+        self.run_ok("verify", model, self.path("out"))
+        with open(self.path("out", "tokenizer.json"), "w") as f:
+            f.write("[]")
+        self.rejects(FAILED, "MISMATCH", "verify", model, self.path("out"))
+
+    def test_modes_follow_the_umask(self):
+        old = os.umask(0o027)
+        self.addCleanup(os.umask, old)
+        self.run_ok("convert", MODEL, self.path("out"))
+        self.assertEqual(os.stat(self.path("out")).st_mode & 0o777, 0o750)
+        for name in os.listdir(self.path("out")):
+            self.assertEqual(os.stat(self.path("out", name)).st_mode & 0o777, 0o640, name)
+
+    def test_sharded(self):
+        model = self.model()
+        tensors = self.shard(model, 3)
+        self.run_ok("convert", model, self.path("out"))
+        self.run_ok("verify", model, self.path("out"))
+        index = self.read_index(self.path("out"))
+        total, seen = 0, {}
+        for shard in sorted(set(index["weight_map"].values())):
+            _, part, _ = read_safetensors(self.path("out", shard))
+            total += sum(len(t[2]) for t in part.values())
+            seen.update({name: shard for name in part})
+        self.assertEqual(index["weight_map"], seen)
+        self.assertEqual(index["metadata"]["total_size"], total)
+        self.assertTrue(set(tensors) < set(seen))
+
+    def test_bad_indices(self):
+        model = self.model()
+        self.shard(model, 2)
+        good = self.read_index(model)["weight_map"]
+        first = "model-00001-of-00002.safetensors"
+        some = next(name for name in good if good[name] == first)
+        convert = ["convert", model, self.path("out")]
+        for name in ["../x.safetensors", "/etc/x.safetensors", "a/x.safetensors",
+                     "a\\x.safetensors", "C:x.safetensors", "..", ".x.safetensors", "",
+                     "x\n.safetensors", "x.bin", "x" * 250 + ".safetensors"]:
+            self.write_index(model, {**good, some: name})
+            self.rejects(REJECTED, "UNSAFE_PATH", *convert)
+        self.write_index(model, {**good, some: "model-00009-of-00002.safetensors"})
+        self.assertIn("is missing", self.rejects(REJECTED, "BAD_INDEX", *convert))
+        self.write_index(model, {**good, "no.such.weight": first})
+        self.assertIn("not in its shard", self.rejects(REJECTED, "BAD_INDEX", *convert))
+        self.write_index(model, {**good, some: "model-00002-of-00002.safetensors"})
+        self.rejects(REJECTED, "BAD_INDEX", *convert)
+        self.write_index(model, {})
+        self.rejects(REJECTED, "BAD_INDEX", *convert)
+        self.write_index(model, {**good, some: 1})
+        self.rejects(REJECTED, "BAD_INDEX", *convert)
+        index = os.path.join(model, "model.safetensors.index.json")
+        with open(index, "w") as f:
+            f.write('{"weight_map": {"a": "%s", "\\u0061": "%s"}}' % (first, first))
+        self.assertIn("twice", self.rejects(REJECTED, "BAD_INDEX", *convert))
+        for text in ["[]", "{", '{"weight_map": {"a": }}', '{"weight_map": [1]}']:
+            with open(index, "w") as f:
+                f.write(text)
+            self.assertEqual(self.mxq(*convert).returncode, REJECTED, text)
+        os.truncate(index, (256 << 20) + 1)
+        self.rejects(REJECTED, "BAD_INDEX", *convert)
+        self.write_index(model, good, total_size=7)
+        self.assertIn("total_size = 7", self.run_ok(*convert))
+
+    def test_tensor_in_two_shards(self):
+        model = self.model()
+        self.shard(model, 2)
+        paths = [os.path.join(model, "model-%05d-of-00002.safetensors" % i) for i in [1, 2]]
+        _, first, _ = read_safetensors(paths[0])
+        _, second, _ = read_safetensors(paths[1])
+        second.update([next(iter(first.items()))])
+        write_safetensors(paths[1], second)
+        self.assertIn("in two shards",
+                      self.rejects(REJECTED, "BAD_INDEX", "convert", model, self.path("out")))
+
+    def test_links(self):
+        """Links within the folder and into the blobs of its cache are followed, others are not."""
+        cache = self.path("cache", "snapshots", "abc")
+        blobs = self.path("cache", "blobs")
+        os.makedirs(cache)
+        os.makedirs(blobs)
+        for name in os.listdir(MODEL):
+            shutil.copyfile(os.path.join(MODEL, name), os.path.join(blobs, name))
+            os.symlink(os.path.join("..", "..", "blobs", name), os.path.join(cache, name))
+        self.run_ok("convert", cache, self.path("out"))
+        self.run_ok("verify", cache, self.path("out"))
+        for name in ["model.safetensors", "config.json", "notes.txt"]:
+            model = self.model("linked-" + name)
+            path = os.path.join(model, name)
+            if os.path.exists(path):
+                os.remove(path)
+            os.symlink("/etc/passwd", path)
+            self.rejects(REJECTED, "UNSAFE_PATH", "convert", model, self.path("no"))
+
+    def test_rejected_folders(self):
+        model = self.model()
+        out = self.path("out")
+        with open(os.path.join(model, "config.json"), "w") as f:
+            f.write('{"a": 1, "a": 2}')
+        self.rejects(REJECTED, "BAD_CONFIG", "convert", model, out)
+        for text in ['{"quantization_config": {"quant_method": "fp8"}}',
+                     '{"compression_config": {}}', '{"text_config": {"quantization_config": {}}}']:
+            with open(os.path.join(model, "config.json"), "w") as f:
+                f.write(text)
+            self.rejects(REJECTED, "ALREADY_QUANTIZED", "convert", model, out)
+        os.remove(os.path.join(model, "config.json"))
+        self.assertIn("no config.json", self.run_ok("convert", model, out))
+        self.rejects(REJECTED, "ALREADY_QUANTIZED", "convert", out, self.path("again"))
+        os.mkdir(self.path("empty"))
+        self.rejects(REJECTED, "NO_WEIGHTS", "convert", self.path("empty"), self.path("no"))
+
+
+class Verification(Test):
+    def setUp(self):
+        super().setUp()
+        self.out = self.path("out")
+        self.run_ok("convert", MODEL, self.out)
+        self.weights = os.path.join(self.out, "model.safetensors")
+
+    def flip(self, path, at):
+        with open(path, "r+b") as f:
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 1]))
+
+    def test_a_flipped_byte_is_found(self):
+        _, tensors, at = read_safetensors(self.weights)
+        places = {"header differs": 4000}
+        for name, (dtype, _, content) in tensors.items():
+            what = {"BF16": "kept values", "U8": "scales"}.get(dtype, "elements")
+            places["a byte of the %s differs" % what] = at + len(content) // 2
+            at += len(content)
+        places["a byte of the %s differs" % what] = at - 1
+        self.assertEqual(len(places), 4)
+        for message, at in places.items():
+            self.flip(self.weights, at)
+            found = self.rejects(FAILED, "MISMATCH", "verify", MODEL, self.out)
+            self.assertIn(message, found)
+            self.assertIn("(at byte %d" % at, found)
+            report = json.loads(self.mxq("verify", "--json", MODEL, self.out).stdout)
+            self.assertFalse(report["identical"])
+            self.assertEqual(report["first_difference"]["at"], at)
+            self.flip(self.weights, at)
+        self.run_ok("verify", MODEL, self.out)
+        for name in ["config.json", "hf_quant_config.json", "eval.bytes"]:
+            path = os.path.join(self.out, name)
+            self.flip(path, 10)
+            self.rejects(FAILED, "MISMATCH", "verify", MODEL, self.out)
+            self.flip(path, 10)
+        os.remove(os.path.join(self.out, "eval.bytes"))
+        self.assertIn("missing", self.rejects(FAILED, "MISMATCH", "verify", MODEL, self.out))
+
+    def test_bounds(self):
+        self.run_ok("verify", "--min-sqnr", "31", MODEL, self.out)
+        message = self.rejects(FAILED, "MISMATCH", "verify", "--min-sqnr", "31.45", MODEL, self.out)
+        self.assertIn("SQNR = 31.39 dB, expected at least 31.45", message)
+        self.rejects(USAGE, "USAGE", "verify", "--min-sqnr", "much", MODEL, self.out)
+
+    def test_digits_do_not_depend_on_isa_or_threads(self):
+        expected = self.run_ok("verify", "--json", "--isa", "scalar", "--threads", "1", MODEL,
+                               self.out)
+        for isa in self.isas():
+            for threads in ["1", "2", "7"]:
+                self.assertEqual(self.run_ok("verify", "--json", "--isa", isa, "--threads",
+                                             threads, MODEL, self.out), expected)
+
+    def test_numbers_are_right(self):
+        """Against sums in exact arithmetic of one tensor."""
+        name = "model.layers.2.self_attn.k_proj.weight"
+        report = json.loads(self.run_ok("verify", "--json", MODEL, self.out))
+        found = next(t for t in report["tensors"] if t["name"] == name)
+        _, before, _ = read_safetensors(os.path.join(MODEL, "model.safetensors"))
+        _, after, _ = read_safetensors(self.weights)
+        values = {code: value for value, code in CODES["e4m3"].codes.items()}
+        x = decode_values("BF16", before[name][2])
+        scales = after[name + "_scale"][2]
+        y = [math.copysign(values[code & 127], -1 if code & 128 else 1)
+             * 2.0 ** (scales[i // 32] - 127) for i, code in enumerate(after[name][2])]
+        signal = math.fsum(a * a for a in x)
+        noise = math.fsum((a - b) ** 2 for a, b in zip(x, y))
+        cosine = math.fsum(a * b for a, b in zip(x, y)) / math.sqrt(
+            signal * math.fsum(b * b for b in y))
+        self.assertAlmostEqual(found["sqnr_db"], 10 * math.log10(signal / noise), places=10)
+        self.assertAlmostEqual(found["cosine"], cosine, places=13)
+        self.assertEqual(found["max_abs_error"], max(abs(a - b) for a, b in zip(x, y)))
+        self.assertEqual(found["flushed_to_zero"], sum(a != 0 and b == 0 for a, b in zip(x, y)))
+        self.assertEqual(found["elements"], len(x))
+
+    def test_other_outputs(self):
+        self.rejects(REJECTED, "NOT_CONVERTED", "verify", MODEL, MODEL)
+        self.rejects(USAGE, "USAGE", "verify", MODEL, self.weights)
+        os.truncate(self.weights, os.path.getsize(self.weights) - 1)
+        self.rejects(REJECTED, "DATA_PAST_EOF", "verify", MODEL, self.out)
+        other = self.model("other")
+        path = os.path.join(other, "model.safetensors")
+        _, tensors, _ = read_safetensors(path)
+        tensors.popitem()
+        write_safetensors(path, tensors)
+        shutil.rmtree(self.out)
+        self.run_ok("convert", MODEL, self.out)
+        self.rejects(FAILED, "MISMATCH", "verify", other, self.out)
+
+
+class Errors(Test):
+    def limited(self, bytes):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, bytes))
+        return {"preexec_fn": limit}
+
+    def test_usage(self):
+        for arguments in [[], ["fly"], ["convert"], ["convert", MODEL], ["isa", "x"],
+                          ["convert", "--no-such-option", MODEL, self.path("out")],
+                          ["convert", "-x", MODEL, self.path("out")],
+                          ["convert", "--threads", "0", MODEL, self.path("out")],
+                          ["convert", "--threads", "2x", MODEL, self.path("out")],
+                          ["convert", "--threads"], ["convert", "--force=1", MODEL, "x"],
+                          ["convert", "--element", "e9", MODEL, self.path("out")],
+                          ["convert", "--scale=log2", MODEL, self.path("out")],
+                          ["convert", "--nonfinite", "0", MODEL, self.path("out")],
+                          ["convert", "--isa", "mmx", MODEL, self.path("out")],
+                          ["verify", "--isa", "mmx", MODEL, MODEL], ["isa", "--isa", "mmx"],
+                          ["convert", MODEL, self.path("out"), "more"],
+                          ["convert", MODEL, "/"], ["convert", MODEL, self.path("..")]]:
+            with self.subTest(arguments=arguments):
+                self.rejects(USAGE, "USAGE", *arguments)
+
+    def test_help(self):
+        for arguments in [["--help"], ["convert", "--help"], ["verify", "-h"],
+                          ["inspect", "--help"], ["isa", "--help"]]:
+            out = self.run_ok(*arguments)
+            self.assertIn("Usage: mxq", out)
+            self.assertIn("Example", out)
+
+    def test_existing_outputs(self):
+        out = self.path("out")
+        source = os.path.join(MODEL, "model.safetensors")
+        with open(out, "w") as f:
+            f.write("precious")
+        self.rejects(USAGE, "EXISTS", "convert", source, out)
+        self.rejects(USAGE, "EXISTS", "convert", "--force", MODEL, out)
+        self.run_ok("convert", "--force", source, out)
+        self.assertEqual(read_safetensors(out)[0]["format"], "pt")
+        os.mkdir(self.path("folder"))
+        self.rejects(USAGE, "EXISTS", "convert", source, self.path("folder"))
+        self.rejects(USAGE, "EXISTS", "convert", "--force", source, self.path("folder"))
+        self.rejects(USAGE, "EXISTS", "convert", MODEL, self.path("folder"))
+        self.run_ok("convert", "--force", MODEL, self.path("folder"))  # it was empty
+        with open(self.path("folder", "old"), "w") as f:
+            f.write("old")
+        self.run_ok("convert", "--force", "--element", "e5m2", MODEL, self.path("folder"))
+        self.assertNotIn("old", os.listdir(self.path("folder")))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["folder", "out"])
+        mine = self.model("mine")
+        self.rejects(USAGE, "EXISTS", "convert", "--force", MODEL, mine)
+
+    def test_output_within_source(self):
+        model = self.model()
+        for output in [model, model + "/", os.path.join(model, "out"),
+                       os.path.join(model, "..", "model", "out"), self.folder]:
+            self.rejects(USAGE, "SAME_PLACE", "convert", "--force", model, output)
+        source = os.path.join(model, "model.safetensors")
+        self.rejects(USAGE, "SAME_PLACE", "convert", "--force", source, source)
+        os.link(source, self.path("link.safetensors"))
+        self.rejects(USAGE, "SAME_PLACE", "convert", "--force", source,
+                     self.path("link.safetensors"))
+
+    def test_missing_and_unreadable(self):
+        source = os.path.join(MODEL, "model.safetensors")
+        self.rejects(IO, "NOT_FOUND", "convert", self.path("none"), self.path("out"))
+        self.rejects(IO, "NOT_FOUND", "convert", source, self.path("none", "out"))
+        self.rejects(IO, "NOT_FOUND", "inspect", self.path("none"))
+        self.rejects(IO, "NOT_FOUND", "convert", source, "/proc/out")  # even root cannot
+        self.rejects(IO, "NOT_FOUND", "convert", MODEL, "/proc/out")
+        self.rejects(REJECTED, "NOT_REGULAR", "inspect", "/dev/null")
+        model = self.model()
+        os.remove(os.path.join(model, "model.safetensors"))
+        os.mkdir(os.path.join(model, "model.safetensors"))
+        self.rejects(REJECTED, "NO_WEIGHTS", "convert", model, self.path("out"))
+        if os.getuid():
+            os.mkdir(self.path("locked"), 0o555)
+            self.rejects(IO, "SYSTEM", "convert", source, self.path("locked", "out"))
+
+    def test_a_folder_where_a_shard_should_be(self):
+        model = self.model()
+        name = "model-00001-of-00001.safetensors"
+        os.rename(os.path.join(model, "model.safetensors"), os.path.join(model, "gone"))
+        os.mkdir(os.path.join(model, name))
+        with open(os.path.join(model, "model.safetensors.index.json"), "w") as f:
+            json.dump({"metadata": {}, "weight_map": {"lm_head.weight": name}}, f)
+        self.rejects(REJECTED, "NOT_REGULAR", "convert", model, self.path("out"))
+
+    def test_malformed_files(self):
+        path = self.path("in.safetensors")
+        block = bf16([1.0] * 32)
+        cases = {"TRUNCATED_HEADER": b"abc", "HEADER_PAST_EOF": struct.pack("<Q", 99) + b"{}",
+                 "UNSUPPORTED_PICKLE": b"PK\3\4" + b"\24" * 99, "LFS_POINTER":
+                 b"version https://git-lfs.github.com/spec/v1\n", "BAD_JSON":
+                 struct.pack("<Q", 2) + b"{]"}
+        for code, content in cases.items():
+            with open(path, "wb") as f:
+                f.write(content)
+            for command in [["inspect", path], ["convert", path, self.path("out")],
+                            ["verify", path, path]]:
+                message = self.rejects(REJECTED, code, *command)
+                self.assertIn(path + ": ", message)
+        write_safetensors(path, {"a": ("BF16", [32], block)}, tail=b"x")
+        self.rejects(REJECTED, "TRAILING_BYTES", "inspect", path)
+        report = json.loads(self.mxq("inspect", "--json", path).stdout)
+        self.assertEqual(report["error"]["code"], "TRAILING_BYTES")
+        write_safetensors(path, {"a\x1b[2J": ("BF16", [32], block)})
+        self.assertNotIn("\x1b", self.run_ok("inspect", path))
+        self.assertNotIn("\x1b", self.run_ok("convert", path, self.path("out")))
+
+    def test_full_disk(self):
+        """At every size where writing may stop: status 5, and nothing is left."""
+        source = os.path.join(MODEL, "model.safetensors")
+        size = 901888
+        for bytes in list(range(0, size, 65536)) + [size - 1]:
+            self.rejects(FULL, "NO_SPACE", "convert", "--quiet", "--threads", "2", source,
+                         self.path("out"), **self.limited(bytes))
+        self.rejects(FULL, "NO_SPACE", "convert", "--quiet", MODEL, self.path("out"),
+                     **self.limited(100000))
+        self.run_ok("convert", source, self.path("out"))
+        self.assertEqual(os.path.getsize(self.path("out")), size)
+
+    def test_full_disk_keeps_the_old_output(self):
+        source = os.path.join(MODEL, "model.safetensors")
+        for arguments in [[source, self.path("file")], [MODEL, self.path("folder")]]:
+            self.run_ok("convert", *arguments)
+            self.rejects(FULL, "NO_SPACE", "convert", "--force", *arguments,
+                         **self.limited(300000))
+            self.run_ok("verify", *arguments)
+
+    def test_full_filesystem(self):
+        mount = self.path("mount")
+        os.mkdir(mount)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", mount],
+                          capture_output=True).returncode:
+            self.skipTest("cannot mount a tmpfs here")
+        try:
+            for arguments in [[os.path.join(MODEL, "model.safetensors")], [MODEL]]:
+                self.rejects(FULL, "NO_SPACE", "convert", *arguments, os.path.join(mount, "out"))
+        finally:
+            subprocess.run(["umount", mount], check=True)
+
+    def test_full_standard_output(self):
+        for arguments in [["inspect", MODEL], ["isa"], ["--help"], ["convert", "--help"],
+                          ["--version"]]:
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([MXQ, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                      text=True)
+            self.assertEqual(done.returncode, FULL, arguments)
+            self.assertIn("[NO_SPACE]", done.stderr)
+
+    def test_interrupt(self):
+        """Ctrl-C in the middle: status 7, and nothing is left; the old output stays."""
+        big = self.path("big.safetensors")
+        rows = 1 << 20
+        write_safetensors(big, {"x.weight": ("F32", [rows, 4096], b"")})
+        with open(big, "rb") as f:
+            text = f.read()[8:].replace(b"[0, 0]", b"[0, %d]" % (rows * 4096 * 4))
+        with open(big, "wb") as f:
+            f.write(struct.pack("<Q", len(text)) + text)
+            f.truncate(8 + len(text) + rows * 4096 * 4)  # 16 GB of holes
+        os.mkdir(self.path("model"))
+        os.link(big, self.path("model", "model.safetensors"))
+        os.mkdir(self.path("to"))
+        for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
+            for source in [big, self.path("model")]:
+                running = subprocess.Popen([MXQ, "convert", "--threads", "2", source,
+                                            self.path("to", "out")], stderr=subprocess.PIPE)
+                while not os.listdir(self.path("to")) and running.poll() is None:
+                    time.sleep(0.002)
+                running.send_signal(number)
+                _, message = running.communicate(timeout=60)
+                self.assertEqual(running.returncode, INTERRUPTED, message)
+                self.assertIn(b"[INTERRUPTED]", message)
+                self.assertEqual(os.listdir(self.path("to")), [])
+
+
+class Options(Test):
+    def test_skip_and_only(self):
+        source = os.path.join(MODEL, "model.safetensors")
+        for options, expected in [
+                (["--only", "*.q_proj.weight"], lambda n: n.endswith("q_proj.weight")),
+                (["--skip", "*.layers.0.*", "--skip", "*up_proj*"],
+                 lambda n: ".layers.0." not in n and "up_proj" not in n),
+                (["--only", "*layers.1.*", "--skip", "*mlp*"],
+                 lambda n: ".layers.1." in n and "mlp" not in n)]:
+            self.run_ok("convert", "--force", *options, source, self.path("out"))
+            _, tensors, _ = read_safetensors(self.path("out"))
+            quantized = {name for name, t in tensors.items() if t[0] == "F8_E4M3"}
+            self.assertEqual(quantized, {n for n in tensors
+                                         if n.endswith("_proj.weight") and expected(n)})
+            self.run_ok("verify", source, self.path("out"))
+
+    def test_json_and_dry_run(self):
+        report = json.loads(self.run_ok("convert", "--json", "--dry-run", MODEL, self.path("out")))
+        self.assertEqual(os.listdir(self.folder), [])
+        self.assertFalse(report["written"])
+        self.assertEqual((report["quantized"], report["kept"]), (28, 11))
+        reasons = {t["name"]: t.get("reason") for t in report["tensors"]}
+        self.assertEqual(reasons["lm_head.weight"], "head")
+        self.assertEqual(reasons["model.embed_tokens.weight"], "embedding")
+        self.assertEqual(reasons["model.norm.weight"], "norm")
+        self.assertIsNone(reasons["model.layers.0.mlp.up_proj.weight"])
+        written = json.loads(self.run_ok("convert", "--json", MODEL, self.path("out")))
+        self.assertEqual(written["tensors"], report["tensors"])
+        self.assertEqual(written["output_bytes"], report["output_bytes"])
+
+    def test_quiet(self):
+        done = self.mxq("convert", "--quiet", MODEL, self.path("out"))
+        self.assertEqual((done.stdout, done.stderr, done.returncode), ("", "", OK))
+        done = self.mxq("verify", "--quiet", MODEL, self.path("out"))
+        self.assertEqual((done.stdout, done.stderr, done.returncode), ("", "", OK))
+
+    def test_mixed_fused_layers_are_noted(self):
+        out = self.run_ok("convert", "--skip", "*.2.*.k_proj.weight", MODEL, self.path("out"))
+        self.assertIn("servers fuse q/k/v", out)
+        self.assertIn("model.layers.2.self_attn.q_proj.weight", out)
+
+    def test_isa(self):
+        report = json.loads(self.run_ok("isa", "--json"))
+        for isa in report["isas"]:
+            self.assertEqual(isa["available"], not isa["missing"])
+        for isa in self.isas():
+            self.assertIn("*" + isa, self.run_ok("isa", "--isa", isa))
+            done = self.mxq("isa", env={**os.environ, "MXQ_ISA": isa})
+            self.assertIn("*" + isa, done.stdout)
+
+    def test_progress_on_a_terminal(self):
+        source, end = os.openpty()
+        done = subprocess.run([MXQ, "convert", MODEL, self.path("out")], stderr=end,
+                              stdout=subprocess.DEVNULL)
+        os.close(end)
+        text = b""
+        try:
+            while chunk := os.read(source, 4096):
+                text += chunk
+        except OSError:  # how a terminal says that it is closed
+            pass
+        os.close(source)
+        self.assertEqual(done.returncode, OK)
+        self.assertIn(b"% ", text)
+        self.assertTrue(text.endswith(b"\r\x1b[K"))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])
