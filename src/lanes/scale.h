@@ -20,7 +20,8 @@ MXQ_INLINE vec scale_group(vec amax, const struct mxq_scale_rule *rule)
     /* One below the exception has d = 0 and the same exponent field. */
     const vec excepted = vec_eq(amax, vec_set1(rule->exception));
     const vec code = scale_of_ordinary(vec_add(amax, excepted), rule);
-    const vec is_nonfinite = vec_gt(amax, vec_set1(0x7F7FFFFF));
+    /* Unsigned, like the contract: what looks negative is above every number too. */
+    const vec is_nonfinite = vec_or(vec_gt(amax, vec_set1(0x7F7FFFFF)), vec_gt(vec_set1(0), amax));
     return vec_or(vec_min(code, vec_set1(254)), vec_and(is_nonfinite, vec_set1(0xFF)));
 }
 
