@@ -47,7 +47,8 @@ fi
 suite "gcc, release" build-gcc
 CC=clang CXX=clang++ suite "clang, release" build-clang -Dbenchmarks=disabled
 suite "gcc, AddressSanitizer and UndefinedBehaviorSanitizer" build-sanitize \
-    -Dbenchmarks=disabled -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized
+    -Dbenchmarks=disabled -Demulated=disabled -Db_sanitize=address,undefined -Db_lundef=false \
+    -Dbuildtype=debugoptimized
 suite "AArch64 under qemu" build-aarch64 --cross-file cross/aarch64-linux-gnu.ini \
     -Dbenchmarks=disabled -Dtools=disabled
 
