@@ -87,7 +87,10 @@ static void call_row(struct check *c)
     for (int k = 0; k < CHECK_OPERANDS; k++) {
         const struct check_operand *o = &c->family.operands[k];
         const size_t bytes = c->current.blocks * o->block_bytes;
-        data[k] = guard_place(&c->guards[k], c->current.side, c->current.alignment[k], bytes);
+        const int step = o->alignment ? o->alignment : 1;
+        const int alignment =
+            c->current.alignment[k] < 0 ? -1 : c->current.alignment[k] / step * step;
+        data[k] = guard_place(&c->guards[k], c->current.side, alignment, bytes);
         if (!o->is_output)
             memcpy(data[k], c->expected[k], bytes);
     }
@@ -192,6 +195,7 @@ static uint64_t blocks_of(const struct check_family *family, enum fill fill)
 {
     return fill == FILL_EVERY       ? (uint64_t)family->every_rounds * LARGEST_CASE
            : fill == FILL_THRESHOLD ? fill_thresholds
+           : fill == FILL_LONE      ? 4096
                                     : 512;
 }
 

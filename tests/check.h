@@ -24,6 +24,7 @@ struct check_operand {
     size_t block_bytes;
     size_t value_bytes; /* the unit in which differences are reported */
     int is_output;
+    int alignment; /* of its C type; 0: none, as for bytes and the untyped wide side */
 };
 #define CHECK_OPERANDS 3
 

@@ -22,7 +22,7 @@ void check_amax(struct check *c)
     c->type = (enum mxq_type)CHECK_INDEX(c, amax);
     const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
-        .operands = {{"amax", 4, 4, 1}, {"x", MXQ_BLOCK * bytes, bytes, 0}},
+        .operands = {{"amax", 4, 4, 1, 4}, {"x", MXQ_BLOCK * bytes, bytes, 0}},
         .rules = 1,
         .every_rounds = 1,
         .fill = fill,

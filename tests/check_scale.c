@@ -34,7 +34,7 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
     uint32_t *amax = data[1];
     for (size_t b = 0; b < blocks; b++) {
         const enum fill kind =
-            fill == FILL_MIXED ? (enum fill)random_below(&c->random, FILL_MIXED) : fill;
+            fill == FILL_MIXED ? (enum fill)random_below(&c->random, FILL_LONE) : fill;
         amax[b] = amax_of(c, kind, t->index + b);
     }
 }
@@ -48,7 +48,7 @@ static void call(const struct check *c, const struct mxq_kernels *row, void *con
 void check_scale(struct check *c)
 {
     static const struct check_family family = {
-        .operands = {{"scale", 1, 1, 1}, {"amax", 4, 4, 0}},
+        .operands = {{"scale", 1, 1, 1}, {"amax", 4, 4, 0, 4}},
         .rules = MXQ_ELEMENTS * MXQ_SCALE_MODES,
         .every_rounds = 1,
         .fill = fill,

@@ -30,7 +30,7 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
     for (size_t b = 0; b < blocks; b++) {
         const uint64_t index = t->index + b;
         const enum fill kind =
-            fill == FILL_MIXED ? (enum fill)random_below(&c->random, FILL_MIXED) : fill;
+            fill == FILL_MIXED ? (enum fill)random_below(&c->random, FILL_LONE) : fill;
         scale[b] = kind == FILL_EVERY ? (uint8_t)(index / 8) : fill_scale(&c->random);
         for (size_t i = 0; i < MXQ_BLOCK; i++)
             elements[b * MXQ_BLOCK + i] = code_of(c, kind, index * MXQ_BLOCK + i);

@@ -25,6 +25,7 @@ static const char *const names[FILLS] = {
     [FILL_EXTREMES] = "extremes",
     [FILL_THRESHOLD] = "threshold",
     [FILL_EVERY] = "every",
+    [FILL_LONE] = "lone",
     [FILL_MIXED] = "mixed",
 };
 
@@ -182,8 +183,10 @@ void fill_block(struct random *r, enum fill fill, const struct fill_target *t, v
     const unsigned lane = (unsigned)(t->index % BLOCK);
     const int spread = type == MXQ_F16 ? 8 : 24;
     const int exponent = t->scale - 127 + (int)random_below(r, 2u * (unsigned)spread) - spread;
+    if (fill == FILL_LONE) /* one in 37, at every place of a group of 8 or 16 */
+        fill = t->index % 37 == t->index / 37 % 37 ? FILL_MIXED : FILL_NORMAL;
     if (fill == FILL_MIXED)
-        fill = (enum fill)random_below(r, FILL_MIXED);
+        fill = (enum fill)random_below(r, FILL_LONE);
     if (fill == FILL_THRESHOLD) {
         fill_below(r, type, threshold(type, t->index), random_below(r, BLOCK), block);
         return;

@@ -22,6 +22,7 @@ enum fill {
     FILL_EXTREMES,          /* the largest and the smallest normals and subnormals, zeros */
     FILL_THRESHOLD,         /* amax at, above and below every scale threshold, at every exponent */
     FILL_EVERY,             /* counts through all bit patterns */
+    FILL_LONE,              /* ordinary blocks, with one of another kind here and there */
     FILL_MIXED,             /* any of the above, block by block */
     FILLS
 };
