@@ -120,12 +120,12 @@ def print_table(run, title, is_wanted):
     lines = run.lines(is_wanted)
     if not lines:
         return
-    print(f"\n{title:42s}" + "".join(f"{size:>12s}      " for size in sizes))
+    print(f"\n{title:42s}" + "".join(f"{size:>10s}          " for size in sizes).rstrip())
     for what, isa, threads in sorted(lines, key=lambda line: line[2]):
         wheres = [(what, isa, size, threads) for size in sizes]
         inherited = next((run.rows[w].code for w in wheres if w in run.rows and run.rows[w].code), "")
         label = isa + (f" (={inherited})" if inherited else "") + (f" x{threads}" if threads > 1 else "")
-        print(f"{what:27s}{label:15s}" + "".join(f"{cell(run, w):18s}" for w in wheres).rstrip())
+        print(f"{what:27s}{label:15s}" + "".join(f"{cell(run, w):20s}" for w in wheres).rstrip())
 
 
 def sort_rows(run):
