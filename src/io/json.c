@@ -297,22 +297,31 @@ int mxq_json_next(struct mxq_json_steps *steps, struct mxq_json_span *key,
     return take_value(steps, value, fault) ? 1 : -1;
 }
 
+/* Most keys have no escapes: they are compared where they are. */
+static int key_is(const char *text, struct mxq_json_span key, const char *name)
+{
+    struct mxq_json_fault fault;
+    const size_t bytes = key.end - key.begin - 2;
+    if (!memchr(text + key.begin, '\\', key.end - key.begin))
+        return bytes == strlen(name) && !memcmp(text + key.begin + 1, name, bytes);
+    char *unescaped = mxq_json_unescape(text, key, &fault);
+    const int same = unescaped && !strcmp(unescaped, name);
+    free(unescaped);
+    return same;
+}
+
 int mxq_json_find(const char *text, struct mxq_json_span object, const char *name,
                   struct mxq_json_span *key, struct mxq_json_span *value)
 {
     struct mxq_json_fault fault;
     struct mxq_json_steps steps = mxq_json_enter(text, object);
     struct mxq_json_span k;
-    while (mxq_json_next(&steps, &k, value, &fault) == 1) {
-        char *unescaped = mxq_json_unescape(text, k, &fault);
-        const int found = unescaped && !strcmp(unescaped, name);
-        free(unescaped);
-        if (found) {
+    while (mxq_json_next(&steps, &k, value, &fault) == 1)
+        if (key_is(text, k, name)) {
             if (key)
                 *key = k;
             return 1;
         }
-    }
     return 0;
 }
 
@@ -330,15 +339,27 @@ static size_t key_before(const char *text, struct mxq_json_span object, size_t e
     return end;
 }
 
+/* jansson reports some allocations that failed as bad syntax: this remembers them. */
+static _Thread_local int ran_out;
+
+static void *allocate(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    ran_out |= !memory;
+    return memory;
+}
+
 static json_t *parse(const char *text, struct mxq_json_span value, struct mxq_json_fault *fault)
 {
     json_error_t e;
+    json_set_alloc_funcs(allocate, free);
+    ran_out = 0;
     json_t *json = json_loadb(text + value.begin, value.end - value.begin,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (json)
         return json;
     const size_t at = value.begin + (e.position > 0 ? (size_t)e.position : 0);
-    switch (json_error_code(&e)) {
+    switch (ran_out ? json_error_out_of_memory : json_error_code(&e)) {
     case json_error_out_of_memory:
         fail(fault, MXQ_IO_NO_MEMORY, at, "out of memory");
         break;

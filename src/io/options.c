@@ -118,16 +118,19 @@ void mxq_convert_options_write(const struct mxq_convert_options *options, struct
     mxq_text_string(json, "}");
 }
 
-static int read_globs(struct mxq_globs *globs, const json_t *array)
+/* Readers return MXQ_IO_OK, MXQ_IO_NOT_CONVERTED or MXQ_IO_NO_MEMORY. */
+static enum mxq_io_code read_globs(struct mxq_globs *globs, const json_t *array)
 {
     if (!json_is_array(array))
-        return 0;
+        return MXQ_IO_NOT_CONVERTED;
     for (size_t i = 0; i < json_array_size(array); i++) {
         const char *pattern = json_string_value(json_array_get(array, i));
-        if (!pattern || !mxq_globs_add(globs, pattern))
-            return 0;
+        if (!pattern)
+            return MXQ_IO_NOT_CONVERTED;
+        if (!mxq_globs_add(globs, pattern))
+            return MXQ_IO_NO_MEMORY;
     }
-    return 1;
+    return MXQ_IO_OK;
 }
 
 static const char *member(const json_t *json, const char *name)
@@ -136,31 +139,42 @@ static const char *member(const json_t *json, const char *name)
     return value ? value : "";
 }
 
+static enum mxq_io_code read_members(struct mxq_convert_options *options, const json_t *root)
+{
+    if (json_object_size(root) != 5 ||
+        !mxq_find_element(member(root, "element"), &options->format.element) ||
+        !mxq_find_scale_mode(member(root, "scale"), &options->scale_mode) ||
+        !mxq_find_nonfinite(member(root, "nonfinite"), &options->nonfinite))
+        return MXQ_IO_NOT_CONVERTED;
+    const enum mxq_io_code code = read_globs(&options->skip, json_object_get(root, "skip"));
+    return code ? code : read_globs(&options->only, json_object_get(root, "only"));
+}
+
 enum mxq_io_code mxq_convert_options_read(struct mxq_convert_options *options, const char *json,
                                           const char *version, const char *path,
                                           struct mxq_io_error *error)
 {
     struct mxq_json_fault fault;
     json_t *root = mxq_json_load(json, strlen(json), &fault);
-    int ok = root != NULL && mxq_convert_options_init(options);
-    if (ok) {
-        free(options->version);
-        options->version = strdup(version);
-        ok = options->version && json_object_size(root) == 5 &&
-             mxq_find_element(member(root, "element"), &options->format.element) &&
-             mxq_find_scale_mode(member(root, "scale"), &options->scale_mode) &&
-             mxq_find_nonfinite(member(root, "nonfinite"), &options->nonfinite) &&
-             read_globs(&options->skip, json_object_get(root, "skip")) &&
-             read_globs(&options->only, json_object_get(root, "only"));
-        if (!ok)
-            mxq_convert_options_free(options);
+    if (!mxq_convert_options_init(options)) {
+        json_decref(root);
+        return mxq_io_fail_memory(error, path);
     }
+    free(options->version);
+    options->version = strdup(version);
+    enum mxq_io_code code = MXQ_IO_NO_MEMORY;
+    if (!root)
+        code = fault.code == MXQ_IO_NO_MEMORY ? MXQ_IO_NO_MEMORY : MXQ_IO_NOT_CONVERTED;
+    else if (options->version)
+        code = read_members(options, root);
     json_decref(root);
-    if (ok)
+    if (!code)
         return MXQ_IO_OK;
+    mxq_convert_options_free(options);
+    if (code == MXQ_IO_NO_MEMORY)
+        return mxq_io_fail_memory(error, path);
     char escaped[MXQ_IO_ESCAPED];
-    return mxq_io_fail(error, MXQ_IO_NOT_CONVERTED,
-                       (struct mxq_io_place){path, MXQ_IO_NOWHERE, NULL},
+    return mxq_io_fail(error, code, (struct mxq_io_place){path, MXQ_IO_NOWHERE, NULL},
                        "the recorded options are none that this version knows: mxq.options = %s",
                        mxq_io_escape(escaped, json, MXQ_IO_NAME_LIMIT));
 }

@@ -32,7 +32,9 @@ static enum mxq_io_code check_apart(const struct mxq_target *target, const char 
     char *below = realpath(parent, NULL);
     char *to = below ? mxq_join_path(below, target->name) : NULL;
     enum mxq_io_code code = MXQ_IO_OK;
-    if (!from || !to)
+    if (below && !to)
+        code = mxq_io_fail_memory(error, target->path);
+    else if (!from || !below)
         code = mxq_io_fail_system(error, target->path, "cannot resolve the path", errno);
     else if (!strcmp(to, from))
         code = FAIL(SAME_PLACE, target->path, "the output is the source itself");
