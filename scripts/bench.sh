@@ -61,7 +61,7 @@ if [ ! -f $build/build.ninja ]; then
     ./scripts/packages.sh bench
     meson setup $build --buildtype=release -Dbenchmarks=enabled -Dtests=disabled -Dtools=disabled
 fi
-ninja -C $build benchmarks/bench_kernels
+ninja -C $build
 
 echo "load average before: $(cut -d' ' -f1-3 /proc/loadavg)" >&2
 progress=0
