@@ -477,7 +477,7 @@ static std::vector<row> list_rows()
 {
     std::vector<row> rows;
     struct mxq_isa_info info;
-    for (size_t i = 0; mxq_isa_info(i, &info); i++)
+    for (size_t i = 0; mxq_isa_at(i, &info); i++)
         rows.push_back({mxq_rows[i], i, info.available != 0, info.missing});
     return rows;
 }

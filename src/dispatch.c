@@ -95,7 +95,7 @@ static const struct mxq_kernel *kernel_at(size_t index)
     return &mxq_kernel_list[i];
 }
 
-int mxq_isa_info(size_t index, struct mxq_isa_info *info)
+int mxq_isa_at(size_t index, struct mxq_isa_info *info)
 {
     const struct mxq_kernels *row = row_at(index);
     if (!row || !info)

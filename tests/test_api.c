@@ -209,7 +209,7 @@ static void for_each_isa(void (*test)(void))
 {
     struct mxq_isa_info info;
     cases = 0;
-    for (size_t i = 0; mxq_isa_info(i, &info); i++)
+    for (size_t i = 0; mxq_isa_at(i, &info); i++)
         if (info.available) {
             assert_int_equal(mxq_set_isa(info.name), MXQ_OK);
             test();

@@ -108,7 +108,7 @@ static void test_set_isa(void **state)
     size_t count = 0;
     const char *best = NULL;
     assert_int_equal(mxq_set_isa(NULL), MXQ_OK);
-    for (size_t i = 0; mxq_isa_info(i, &info); i++, count++) {
+    for (size_t i = 0; mxq_isa_at(i, &info); i++, count++) {
         assert_int_equal(info.available, !*info.missing);
         if (info.available && !best)
             best = info.name;
@@ -124,9 +124,9 @@ static void test_set_isa(void **state)
     assert_string_equal(mxq_isa(), "scalar"); /* an error changes nothing */
     assert_int_equal(mxq_set_isa(NULL), MXQ_OK);
     assert_string_equal(mxq_isa(), best);
-    assert_int_equal(mxq_isa_info(count, &info), 0);
-    assert_int_equal(mxq_isa_info(SIZE_MAX, &info), 0);
-    assert_int_equal(mxq_isa_info(0, NULL), 0);
+    assert_int_equal(mxq_isa_at(count, &info), 0);
+    assert_int_equal(mxq_isa_at(SIZE_MAX, &info), 0);
+    assert_int_equal(mxq_isa_at(0, NULL), 0);
 }
 
 static void test_kernel_list(void **state)
@@ -134,14 +134,14 @@ static void test_kernel_list(void **state)
     (void)state;
     struct mxq_isa_info info;
     size_t kernels = 0, isas = 0;
-    while (mxq_isa_info(isas, &info))
+    while (mxq_isa_at(isas, &info))
         isas++;
     for (; mxq_kernel_name(kernels); kernels++)
         for (size_t isa = 0; isa < isas; isa++) {
             const char *owner = mxq_kernel_isa(kernels, isa);
             int found = 0;
             for (size_t i = isa; i < isas; i++) { /* itself, or a later row */
-                assert_int_equal(mxq_isa_info(i, &info), 1);
+                assert_int_equal(mxq_isa_at(i, &info), 1);
                 found += !strcmp(info.name, owner);
             }
             assert_int_equal(found, 1);
@@ -189,7 +189,7 @@ static void test_environment(void **state)
     (void)state;
     struct mxq_isa_info info;
     const char *best = NULL;
-    for (size_t i = 0; mxq_isa_info(i, &info); i++) {
+    for (size_t i = 0; mxq_isa_at(i, &info); i++) {
         if (!best && info.available)
             best = info.name;
         assert_int_equal(run_child(info.name, info.available ? info.name : "scalar"), 0);

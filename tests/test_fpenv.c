@@ -161,7 +161,7 @@ static void run(enum mxq_element element, enum mxq_type type, enum mxq_scale_mod
 int main(void)
 {
     struct mxq_isa_info info;
-    for (size_t isa = 0; mxq_isa_info(isa, &info); isa++) {
+    for (size_t isa = 0; mxq_isa_at(isa, &info); isa++) {
         if (!info.available) {
             printf("%s: skipped: no %s here\n", info.name, info.missing);
             continue;

@@ -261,7 +261,7 @@ int select_isa(const char *isa)
     struct mxq_isa_info info;
     if (!isa || mxq_set_isa(isa) == MXQ_OK)
         return 0;
-    for (size_t i = 0; mxq_isa_info(i, &info); i++)
+    for (size_t i = 0; mxq_isa_at(i, &info); i++)
         if (!strcmp(info.name, isa))
             return usage_error("--isa %s: not available on this machine, which lacks %s", isa,
                                info.missing);

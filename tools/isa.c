@@ -23,16 +23,16 @@ static void write_table(struct mxq_text *text)
 {
     struct mxq_isa_info info;
     size_t isas = 0;
-    while (mxq_isa_info(isas, &info))
+    while (mxq_isa_at(isas, &info))
         isas++;
     struct table table = {.columns = isas + 1, .alignment = "llllllll"};
     table_cell(&table, "KERNEL");
-    for (size_t i = 0; mxq_isa_info(i, &info); i++)
+    for (size_t i = 0; mxq_isa_at(i, &info); i++)
         table_cell(&table, "%s%s", strcmp(info.name, mxq_isa()) ? "" : "*", info.name);
     const char *kernel;
     for (size_t k = 0; (kernel = mxq_kernel_name(k)); k++) {
         table_cell(&table, "%s", kernel);
-        for (size_t i = 0; mxq_isa_info(i, &info); i++) {
+        for (size_t i = 0; mxq_isa_at(i, &info); i++) {
             const char *owner = mxq_kernel_isa(k, i);
             const int is_own = !strcmp(owner, info.name);
             table_cell(&table, "%s%s", is_own ? "own" : "from ", is_own ? "" : owner);
@@ -40,7 +40,7 @@ static void write_table(struct mxq_text *text)
     }
     table_write(&table, text);
     mxq_text_string(text, "\n");
-    for (size_t i = 0; mxq_isa_info(i, &info); i++)
+    for (size_t i = 0; mxq_isa_at(i, &info); i++)
         mxq_text_format(text, "%s%-8s %s%s\n", strcmp(info.name, mxq_isa()) ? " " : "*", info.name,
                         info.available ? "available" : "not available here: lacks ",
                         info.available ? "" : info.missing);
@@ -53,7 +53,7 @@ static void write_json(struct mxq_text *text)
     struct mxq_isa_info info;
     mxq_text_format(text, "{\"version\": \"%s\", \"active\": \"%s\", \"isas\": [", mxq_version(),
                     mxq_isa());
-    for (size_t i = 0; mxq_isa_info(i, &info); i++) {
+    for (size_t i = 0; mxq_isa_at(i, &info); i++) {
         mxq_text_format(text,
                         "%s\n  {\"name\": \"%s\", \"available\": %s, \"missing\": ", i ? "," : "",
                         info.name, info.available ? "true" : "false");

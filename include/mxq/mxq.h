@@ -292,13 +292,13 @@ struct mxq_isa_info {
 };
 
 /* Fills info for instruction set `index`, best first; returns 0 when there is no such index. */
-MXQ_API int mxq_isa_info(size_t index, struct mxq_isa_info *info);
+MXQ_API int mxq_isa_at(size_t index, struct mxq_isa_info *info);
 
 /* Returns the name of kernel `index`, such as "pack_e4m3_f32", or NULL past the last one. */
 MXQ_API const char *mxq_kernel_name(size_t index);
 
 /* Returns the name of the instruction set whose code runs as kernel `kernel` when `isa` (an index
- * as for mxq_isa_info) is active: its own name, or that of the one it inherits from; NULL when an
+ * as for mxq_isa_at) is active: its own name, or that of the one it inherits from; NULL when an
  * index is out of range. */
 MXQ_API const char *mxq_kernel_isa(size_t kernel, size_t isa);
 
