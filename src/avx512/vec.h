@@ -13,6 +13,15 @@
 #define VEC_PREFETCH_OUTPUT 2048 /* DRAM, Zen 5: 31 GB/s of a stream's 33, against 27 without */
 typedef __m512i vec;
 
+/* gcc 12 spills a mask register as two bytes and reloads four: the bits must be in a general register
+ * before it may take them for a number. */
+static inline uint32_t vec_bits(uint16_t mask)
+{
+    uint32_t bits = mask;
+    __asm__("" : "+r"(bits));
+    return bits & 0xFFFF;
+}
+
 static inline vec vec_set1(uint32_t v)              { return _mm512_set1_epi32((int)v); }
 static inline vec vec_load(const void *p)           { return _mm512_loadu_si512(p); }
 static inline void vec_store(void *p, vec a)        { _mm512_storeu_si512(p, a); }
@@ -25,8 +34,8 @@ static inline vec vec_max(vec a, vec b)             { return _mm512_max_epi32(a,
 static inline vec vec_min(vec a, vec b)             { return _mm512_min_epi32(a, b); }
 static inline vec vec_gt(vec a, vec b)              { return _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)); }
 static inline vec vec_eq(vec a, vec b)              { return _mm512_movm_epi32(_mm512_cmpeq_epi32_mask(a, b)); }
-static inline uint32_t vec_mask(vec a)              { return _mm512_movepi32_mask(a); }
-static inline uint32_t vec_mask_gt_u(vec a, vec b)  { return 0xFFFFu & ~(uint32_t)_mm512_cmpge_epu32_mask(b, a); }
+static inline uint32_t vec_mask(vec a)              { return vec_bits(_mm512_movepi32_mask(a)); }
+static inline uint32_t vec_mask_gt_u(vec a, vec b)  { return vec_bits((uint16_t)~_mm512_cmpge_epu32_mask(b, a)); }
 #define vec_srl(a, n)                                 _mm512_srli_epi32(a, n)
 #define vec_sll(a, n)                                 _mm512_slli_epi32(a, n)
 
