@@ -66,19 +66,26 @@ static int is_empty_folder(const struct mxq_target *target)
 }
 
 /* A folder may be replaced when nothing but a conversion can be lost. */
-static int is_replaceable_folder(const struct mxq_target *target)
+static enum mxq_io_code check_replaceable(const struct mxq_target *target,
+                                          struct mxq_io_error *error)
 {
     if (is_empty_folder(target))
-        return 1;
+        return MXQ_IO_OK;
     struct mxq_model old;
-    struct mxq_io_error unused;
-    if (mxq_model_open(&old, target->path, &unused))
-        return 0;
-    int found = 0;
-    for (size_t i = 0; i < old.count; i++)
-        found |= mxq_safetensors_metadata(&old.shards[i].header, "mxq.version") != NULL;
-    mxq_model_close(&old);
-    return found;
+    int is_ours = 0;
+    const enum mxq_io_code code = mxq_model_open(&old, target->path, error);
+    if (code && mxq_io_exit_status(code) != mxq_io_exit_status(MXQ_IO_NO_WEIGHTS))
+        return code; /* it could not be read: not even what is in it is known */
+    if (!code) {
+        for (size_t i = 0; i < old.count; i++)
+            is_ours |= mxq_safetensors_metadata(&old.shards[i].header, "mxq.version") != NULL;
+        mxq_model_close(&old);
+    }
+    if (is_ours)
+        return MXQ_IO_OK;
+    return FAIL(EXISTS, target->path,
+                "it exists and mxq did not write it: --force replaces only an empty folder or one "
+                "that mxq wrote");
 }
 
 static enum mxq_io_code check_place(const struct mxq_target *target, const struct mxq_model *source,
@@ -100,10 +107,8 @@ static enum mxq_io_code check_place(const struct mxq_target *target, const struc
         return FAIL(EXISTS, target->path, "it exists and is no folder, but the source is one");
     if (!target->is_folder && !S_ISREG(s.st_mode) && !S_ISLNK(s.st_mode))
         return FAIL(EXISTS, target->path, "it exists and is no regular file");
-    if (target->is_folder && !is_replaceable_folder(target))
-        return FAIL(EXISTS, target->path,
-                    "it exists and mxq did not write it: --force replaces only an empty folder or "
-                    "one that mxq wrote");
+    if (target->is_folder)
+        return check_replaceable(target, error);
     return MXQ_IO_OK;
 }
 

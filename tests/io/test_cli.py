@@ -4,7 +4,9 @@
 numeric contract, the same bytes on every instruction set and for any number of threads, and a clear
 error, with nothing left behind, for whatever is wrong.  Needs nothing but Python.
 
-    python3 test_cli.py MXQ MODEL [unittest options]
+    python3 test_cli.py MXQ MODEL FAULTS [unittest options]
+
+MXQ is the tool, MODEL the bundled model, FAULTS the module built from faults.c.
 """
 
 import filecmp
@@ -21,7 +23,7 @@ import tempfile
 import time
 import unittest
 
-MXQ, MODEL = sys.argv[1:3]
+MXQ, MODEL, FAULTS = map(os.path.abspath, sys.argv[1:4])
 
 OK, FAILED, USAGE, REJECTED, IO, FULL, MEMORY, INTERRUPTED = range(8)
 MODES = ["rceil", "floor", "ceil", "even", "ct"]
@@ -152,9 +154,14 @@ def quantize(dtype, content, element_name, mode, memory={}):
 # ------------------------------------------------ Tests --------------------------------------------
 
 
+MEMORY_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 class Test(unittest.TestCase):
+    disk = None  # where temporary files usually are; or MEMORY_DISK, where a sync takes no time
+
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="mxq-test-")
+        self.folder = tempfile.mkdtemp(prefix="mxq-test-", dir=self.disk)
         self.addCleanup(shutil.rmtree, self.folder)
 
     def path(self, *names):
@@ -192,6 +199,8 @@ class Test(unittest.TestCase):
 
 
 class Bytes(Test):
+    disk = MEMORY_DISK
+
     def check_contract(self, source, output, element, mode):
         _, before, _ = read_safetensors(source)
         metadata, after, data_begin = read_safetensors(output)
@@ -780,6 +789,87 @@ class Errors(Test):
                 self.assertEqual(os.listdir(self.path("to")), [])
 
 
+class Faults(Test):
+    """Each file call goes wrong in turn: what is at the output's name is always whole."""
+
+    disk = MEMORY_DISK
+
+    def convert(self, kind, at, *arguments):
+        log = self.path("log")
+        if os.path.exists(log):
+            os.remove(log)
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        done = self.mxq("convert", "--quiet", "--threads", "1", *arguments, env={
+            **os.environ, "LD_PRELOAD": FAULTS, "MXQ_FAULT_LOG": log, "MXQ_FAULT_KIND": kind,
+            "MXQ_FAULT_AT": str(at), "ASAN_OPTIONS": sanitizer})
+        with open(log) as f:
+            return done, f.read().split()
+
+    def content(self, path):
+        if not os.path.isdir(path):
+            with open(path, "rb") as f:
+                return f.read()
+        return {name: self.content(os.path.join(path, name)) for name in os.listdir(path)}
+
+    def check(self, source, force):
+        to, out = self.path("to"), self.path("to", "out")
+        os.mkdir(to)
+        options = ["--force"] if force else []
+        self.run_ok("convert", "--element", "e5m2", source, self.path("old"))
+        self.run_ok("convert", source, self.path("new"))
+        old, new = self.content(self.path("old")), self.content(self.path("new"))
+        kinds = {"eio": [OK, IO], "enospc": [OK, FULL], "eintr": [OK], "short": [OK]}
+        for kind, statuses in list(kinds.items())[: 1 if force else 4]:
+            for at in range(1, 1000):
+                if force and os.path.isdir(source):
+                    shutil.copytree(self.path("old"), out)
+                elif force:
+                    shutil.copyfile(self.path("old"), out)
+                done, log = self.convert(kind, at, *options, source, out)
+                self.assertIn(done.returncode, statuses, (kind, at, log[at - 1 :], done.stderr))
+                found = os.listdir(to)
+                whole = [new] if not done.returncode else [old, new] if force else [new]
+                if done.returncode and not force:
+                    self.assertIn(found, [[], ["out"]])
+                elif log[at - 1 : at] == ["fsync"] and done.returncode:
+                    # After the exchange, the old folder may be left aside.
+                    self.assertIn("out", found)
+                    for name in set(found) - {"out"}:
+                        self.assertEqual(self.content(os.path.join(to, name)), old)
+                else:
+                    self.assertEqual(found, ["out"], (kind, at, log[at - 1 :]))
+                if "out" in found:
+                    self.assertIn(self.content(out), whole, (kind, at))
+                for name in found:
+                    path = os.path.join(to, name)
+                    shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+                if len(log) < at:
+                    break
+            self.assertGreater(at, 100)
+
+    def test_file(self):
+        self.check(os.path.join(MODEL, "model.safetensors"), False)
+
+    def test_file_replaced(self):
+        self.check(os.path.join(MODEL, "model.safetensors"), True)
+
+    def test_folder(self):
+        self.check(MODEL, False)
+
+    def test_folder_replaced(self):
+        self.check(MODEL, True)
+
+    def test_the_output_is_on_disk_before_it_appears(self):
+        files = len(os.listdir(MODEL)) + 1  # hf_quant_config.json
+        for source, syncs in [(os.path.join(MODEL, "model.safetensors"), 2), (MODEL, files + 2)]:
+            _, log = self.convert("eio", 0, source, self.path("out-%d" % syncs))
+            self.assertEqual(log[-2:], ["renameat2", "fsync"])
+            self.assertEqual(log.count("renameat2"), 1)
+            self.assertEqual(log.count("fsync"), syncs)
+            last = len(log) - 1 - log[::-1].index("pwrite")
+            self.assertIn("fsync", log[last:-2])
+
+
 class Options(Test):
     def test_skip_and_only(self):
         source = os.path.join(MODEL, "model.safetensors")
@@ -848,4 +938,4 @@ class Options(Test):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])
+    unittest.main(argv=[sys.argv[0]] + sys.argv[4:])

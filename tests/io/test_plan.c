@@ -13,6 +13,7 @@
 
 #include "convert.h"
 #include "verify.h"
+#include "workers.h"
 
 /* ------------------------------------------- Decisions ---------------------------------------- */
 
@@ -181,10 +182,10 @@ WRAP(char *, strdup, (const char *text), (text))
 WRAP(char *, strndup, (const char *text, size_t size), (text, size))
 
 static const char *source_path; /* a model folder */
+static struct mxq_workers workers = {NULL, 1};
 
 static enum mxq_io_code convert_all(const char *output, struct mxq_io_error *error)
 {
-    static const struct mxq_workers workers = {NULL, 1};
     static const struct mxq_monitor monitor = {0};
     struct mxq_convert_options options;
     struct mxq_model model;
@@ -211,7 +212,6 @@ static enum mxq_io_code convert_all(const char *output, struct mxq_io_error *err
 
 static enum mxq_io_code verify_all(const char *output, struct mxq_io_error *error)
 {
-    static const struct mxq_workers workers = {NULL, 1};
     static const struct mxq_monitor monitor = {0};
     struct mxq_model source, converted;
     struct mxq_verification v;
@@ -270,6 +270,27 @@ static void every_failed_allocation_is_reported(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* ------------------------------------------- Threads ------------------------------------------ */
+
+/* For ThreadSanitizer, which cannot look into a pool that it was not built with. */
+static void threads_convert_and_verify(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/mxq-test-XXXXXX";
+    char output[64], command[64];
+    struct mxq_io_error error;
+    struct workers seven = {.threads = 7, .seed = 1};
+    const struct mxq_parallel parallel = workers_parallel(&seven);
+    assert_non_null(mkdtemp(folder));
+    snprintf(output, sizeof output, "%s/out", folder);
+    workers = (struct mxq_workers){&parallel, 7};
+    assert_int_equal(convert_all(output, &error), MXQ_IO_OK);
+    assert_int_equal(verify_all(output, &error), MXQ_IO_OK);
+    workers = (struct mxq_workers){NULL, 1};
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -278,6 +299,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(quantized_inputs_are_recognised),
         cmocka_unit_test(options_are_read_as_they_are_written),
         cmocka_unit_test(every_failed_allocation_is_reported),
+        cmocka_unit_test(threads_convert_and_verify),
     };
     if (argc != 2)
         return 2;
