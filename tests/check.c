@@ -190,22 +190,14 @@ static int run_alignments(struct check *c)
     return 1;
 }
 
-/* How many blocks a fill has to run over to have counted through everything it counts. */
-static uint64_t blocks_of(const struct check_family *family, enum fill fill)
-{
-    return fill == FILL_EVERY       ? (uint64_t)family->every_rounds * LARGEST_CASE
-           : fill == FILL_THRESHOLD ? fill_thresholds
-           : fill == FILL_LONE      ? 4096
-                                    : 512;
-}
-
 static int run_values(struct check *c)
 {
     static const int any[CHECK_OPERANDS] = {-1, -1, -1};
     for (int rule = 0; rule < c->family.rules; rule++)
         for (int fill = 0; fill < FILLS; fill++) {
-            const uint64_t blocks = blocks_of(&c->family, (enum fill)fill);
-            const size_t chunk = fill == FILL_EVERY ? LARGEST_CASE : CHUNK;
+            const int every = fill == FILL_EVERY;
+            const uint64_t blocks = fill_blocks[fill] * (every ? c->family.every_rounds : 1u);
+            const size_t chunk = every ? LARGEST_CASE : CHUNK;
             set_rule(c, rule);
             for (uint64_t first = 0; first < blocks; first += chunk)
                 if (!run_case(c, (enum fill)fill, first, chunk, GUARD_END, any))

@@ -31,8 +31,8 @@ struct check_operand {
 /* What a kernel family adds to the common plan of cases. */
 struct check_family {
     struct check_operand operands[CHECK_OPERANDS]; /* in argument order; value_bytes 0: none */
-    int rules;        /* how many scale rules it has to run under: rule i is c->rule */
-    int every_rounds; /* rounds of 2048 blocks of FILL_EVERY */
+    int rules;             /* how many scale rules it has to run under: rule i is c->rule */
+    unsigned every_rounds; /* rounds of 2048 blocks of FILL_EVERY */
     /* Writes the inputs among data[]; t->index is the number of the first block. */
     void (*fill)(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                  void *const *data);

@@ -5,7 +5,7 @@
 /* The scales under which all values of a 16-bit type are packed. */
 static const uint8_t every_scale[] = {0,   1,   60,  112, 119, 124, 127, 128,
                                       134, 142, 150, 190, 246, 253, 254, 255};
-#define EVERY_SCALES (int)(sizeof every_scale)
+#define EVERY_SCALES (unsigned)(sizeof every_scale)
 
 static void fill(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                  void *const *data)
@@ -13,10 +13,10 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
     uint8_t *scale = data[2];
     struct fill_target block = *t;
     for (size_t b = 0; b < blocks; b++, block.index++) {
-        block.scale = fill_scale(&c->random);
+        block.scale = fill_scale_for(&c->random, fill, block.index);
         if (fill == FILL_EVERY && c->type != MXQ_F32)
             block.scale = every_scale[block.index / 2048 % sizeof every_scale];
-        else if (c->type == MXQ_F16 && random_below(&c->random, 4)) /* where F16 has values */
+        else if (c->type == MXQ_F16 && random_below(&c->random, 2)) /* where F16 has values */
             block.scale = (uint8_t)(104 + random_below(&c->random, 40));
         scale[b] = block.scale;
         fill_block(&c->random, fill, &block,

@@ -7,7 +7,7 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
 {
     struct fill_target block = *t;
     for (size_t b = 0; b < blocks; b++, block.index++) {
-        block.scale = fill_scale(&c->random);
+        block.scale = fill_scale_for(&c->random, fill, block.index);
         fill_block(&c->random, fill, &block,
                    (char *)data[2] + b * c->family.operands[2].block_bytes);
     }

@@ -29,6 +29,26 @@ static const char *const names[FILLS] = {
     [FILL_MIXED] = "mixed",
 };
 
+const uint32_t fill_blocks[FILLS] = {
+    [FILL_ZERO] = 64,
+    [FILL_SIGNED_ZERO] = 64,
+    [FILL_UNIFORM] = 512,
+    [FILL_NORMAL] = 512,
+    [FILL_TIES] = 2048,
+    [FILL_CODES] = 1024,
+    [FILL_WIDE_SUBNORMAL] = 256,
+    [FILL_ELEMENT_SUBNORMAL] = 1024,
+    [FILL_SATURATION] = 1024,
+    [FILL_OUTLIER] = 512,
+    [FILL_NONFINITE] = 512,
+    [FILL_ALL_NONFINITE] = 128,
+    [FILL_EXTREMES] = 512,
+    [FILL_THRESHOLD] = FILL_THRESHOLDS,
+    [FILL_EVERY] = 2048,
+    [FILL_LONE] = 4096,
+    [FILL_MIXED] = 512,
+};
+
 const char *fill_name(enum fill fill)
 {
     return names[fill];
@@ -101,17 +121,38 @@ uint8_t fill_scale(struct random *r)
     return random_below(r, 4) ? (uint8_t)random_u32(r) : extremes[random_below(r, COUNT(extremes))];
 }
 
+/* Whether a block of FILL_LONE is the odd one: one in 37, at every place of a group of 8 or 16. */
+static int is_lone(uint64_t index)
+{
+    return index % 37 == index / 37 % 37;
+}
+
+uint8_t fill_scale_for(struct random *r, enum fill fill, uint64_t index)
+{
+    switch (fill) {
+    case FILL_TIES:
+    case FILL_CODES:
+    case FILL_ELEMENT_SUBNORMAL:
+    case FILL_SATURATION:
+        return (uint8_t)(index * 37);
+    case FILL_LONE:
+        return is_lone(index) ? fill_scale(r) : (uint8_t)(100 + random_below(r, 54));
+    default:
+        return fill_scale(r);
+    }
+}
+
 /* Every mantissa that a scale mode distinguishes, and its neighbours. */
 static const uint32_t mantissas[] = {
     0,        1,        2,        0x3FFFFF, 0x400000, 0x400001, 0x5FFFFF,
     0x600000, 0x600001, 0x6FFFFF, 0x700000, 0x700001, 0x77FFFF, 0x780000,
     0x780001, 0x7DFFFF, 0x7E0000, 0x7E0001, 0x7FFFFE, 0x7FFFFF,
 };
-const uint32_t fill_thresholds = 256 * COUNT(mantissas);
+_Static_assert(256 * COUNT(mantissas) == FILL_THRESHOLDS, "one threshold a mantissa and exponent");
 
 uint32_t fill_threshold(uint64_t index)
 {
-    const uint32_t i = (uint32_t)(index % fill_thresholds);
+    const uint32_t i = (uint32_t)(index % FILL_THRESHOLDS);
     return i % 256 << 23 | mantissas[i / 256];
 }
 
@@ -183,8 +224,8 @@ void fill_block(struct random *r, enum fill fill, const struct fill_target *t, v
     const unsigned lane = (unsigned)(t->index % BLOCK);
     const int spread = type == MXQ_F16 ? 8 : 24;
     const int exponent = t->scale - 127 + (int)random_below(r, 2u * (unsigned)spread) - spread;
-    if (fill == FILL_LONE) /* one in 37, at every place of a group of 8 or 16 */
-        fill = t->index % 37 == t->index / 37 % 37 ? FILL_MIXED : FILL_NORMAL;
+    if (fill == FILL_LONE)
+        fill = is_lone(t->index) ? FILL_MIXED : FILL_NORMAL;
     if (fill == FILL_MIXED)
         fill = (enum fill)random_below(r, FILL_LONE);
     if (fill == FILL_THRESHOLD) {

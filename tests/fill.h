@@ -43,9 +43,16 @@ void fill_block(struct random *r, enum fill fill, const struct fill_target *t, v
 /* amax number `index` of a sweep over thresholds: every exponent with every interesting mantissa,
  * as F32 bits.  Repeats after FILL_THRESHOLDS. */
 uint32_t fill_threshold(uint64_t index);
-extern const uint32_t fill_thresholds;
+#define FILL_THRESHOLDS (256 * 20)
+
+/* How many blocks a fill needs to count through all that it counts, or to mean something. */
+extern const uint32_t fill_blocks[FILLS];
 
 /* Returns a scale code: extremes more often than chance would. */
 uint8_t fill_scale(struct random *r);
+
+/* Returns a scale code for block `index` of a fill: every one in turn where the fill aims at the grid
+ * under it, ordinary ones around the odd block of FILL_LONE. */
+uint8_t fill_scale_for(struct random *r, enum fill fill, uint64_t index);
 
 #endif

@@ -187,7 +187,7 @@ static void test_scale(enum mxq_element element, enum mxq_scale_mode mode)
     snprintf(name, sizeof name, "scale_e8m0: %s, %s", mxq_elements[element].name, mode_names[mode]);
     struct tally t = {name, 0, 0};
     struct random r = {7};
-    for (uint32_t i = 0; i < fill_thresholds; i++)
+    for (uint32_t i = 0; i < FILL_THRESHOLDS; i++)
         for (int step = -8; step <= 8; step++)
             compare_scale(&t, element, mode, (fill_threshold(i) + (uint32_t)step) & 0x7FFFFFFF);
     for (uint32_t amax = 0; amax < 100000; amax++) {
@@ -230,7 +230,7 @@ static void test_quantize(enum mxq_element element, enum mxq_type type)
     for (int mode = 0; mode < MXQ_SCALE_MODES; mode++) {
         const struct mxq_scale_rule rule = mxq_scale_rule(element, (enum mxq_scale_mode)mode);
         for (int fill = 0; fill < FILLS; fill++)
-            for (uint64_t b = 0; b < (fill == FILL_THRESHOLD ? fill_thresholds : 512); b++) {
+            for (uint64_t b = 0; b < fill_blocks[fill]; b++) {
                 const struct fill_target target = {type, element, fill_scale(&r), b};
                 uint32_t x[MXQ_BLOCK];
                 uint8_t elements[MXQ_BLOCK], scale, expected[MXQ_BLOCK], expected_scale;
