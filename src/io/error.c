@@ -33,7 +33,7 @@ const char *mxq_io_escape(char to[MXQ_IO_ESCAPED], const char *name, size_t limi
     size_t i = 0;
     for (; name[i] && i < limit && i < MXQ_IO_PATH_LIMIT; i++) {
         const unsigned char c = (unsigned char)name[i];
-        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
+        if (c >= 0x20 && c < 0x7F && c != '\\') {
             to[out++] = name[i];
         } else {
             to[out++] = '\\';

@@ -104,8 +104,8 @@ enum mxq_io_code mxq_io_fail_system(struct mxq_io_error *error, const char *path
 
 enum mxq_io_code mxq_io_fail_memory(struct mxq_io_error *error, const char *path);
 
-/* Names come from files, so they may hold anything: what is not printable ASCII, a quote or a
- * backslash becomes \xNN, and what is longer than `limit` bytes ends in "...". */
+/* Names come from files, so they may hold anything: what is not printable ASCII, or is a backslash,
+ * becomes \xNN, and what is longer than `limit` bytes ends in "...". */
 #define MXQ_IO_NAME_LIMIT 128
 #define MXQ_IO_PATH_LIMIT 240
 #define MXQ_IO_ESCAPED    (4 * MXQ_IO_PATH_LIMIT + 4)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_safetensors.c -- feeds any bytes to the safetensors reader and the planner.
  *
- * What is accepted must be whole: data without holes or overlaps, and a plan whose header reads back
- * as planned.  With clang, -fsanitize=fuzzer makes it a fuzzer; else main() replays files and folders
- * and small mutations of them. */
+ * What is accepted must be whole: data without holes or overlaps, and a plan whose header reads
+ * back as planned.  With clang, -fsanitize=fuzzer makes it a fuzzer; else main() replays files and
+ * folders and small mutations of them. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the mxq tool from outside: every byte of its output against an independent writing of the
-numeric contract, the same bytes on every instruction set and for any number of threads, and a clear
-error, with nothing left behind, for whatever is wrong.  Needs nothing but Python.
+"""Tests of the mxq tool from outside: every byte of its output against an independent writing of
+the numeric contract, the same bytes on every instruction set and for any number of threads, and a
+clear error, with nothing left behind, for whatever is wrong.  Needs nothing but Python.
 
     python3 test_cli.py MXQ MODEL FAULTS [unittest options]
 
@@ -30,7 +30,7 @@ MODES = ["rceil", "floor", "ceil", "even", "ct"]
 ELEMENTS = ["e4m3", "e5m2"]
 
 
-# ------------------------------------- An independent reader and writer ----------------------------
+# -------------------------------- An independent reader and writer --------------------------------
 
 WIDTHS = {"U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "BF16": 2, "F16": 2, "F32": 4, "I64": 8}
 
@@ -70,7 +70,7 @@ def bf16(values):
     return b"".join(struct.pack("<f", value)[2:] for value in values)
 
 
-# ------------------------------------------ The numeric contract -----------------------------------
+# -------------------------------------- The numeric contract --------------------------------------
 
 class Element:
     """An element code, from its definition: sign, exponent field, mantissa field."""
@@ -151,7 +151,7 @@ def quantize(dtype, content, element_name, mode, memory={}):
     return bytes(elements), bytes(scales)
 
 
-# ------------------------------------------------ Tests --------------------------------------------
+# --------------------------------------------- Tests ----------------------------------------------
 
 
 MEMORY_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -252,7 +252,8 @@ class Bytes(Test):
         rows = []
         for k in range(64):
             scale = 2.0 ** (k * 4 - 140)
-            rows += [scale * (1 + i / 7) * (-1) ** i for i in range(28)] + [0.0, -0.0, scale, -scale]
+            rows += [scale * (1 + i / 7) * (-1) ** i for i in range(28)]
+            rows += [0.0, -0.0, scale, -scale]
         f32 = struct.pack("<%df" % len(rows), *rows)
         f16 = struct.pack("<2048e", *[math.ldexp(1 + i % 1024 / 1024, i // 66 - 24)
                                       for i in range(2048)])
