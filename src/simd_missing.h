@@ -15,13 +15,11 @@
 #undef _mm512_cvtph_ps
 #undef _mm512_cvtps_ph
 #undef _mm512_cvtepi32_epi8
-#undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepu8_epi32    missing_cvtepu8_epi32
 #define _mm512_cvtepu16_epi32   missing_cvtepu16_epi32
 #define _mm512_cvtph_ps         missing_cvtph_ps
 #define _mm512_cvtps_ph(a, imm) missing_cvtps_ph(a)
 #define _mm512_cvtepi32_epi8    missing_cvtepi32_epi8
-#define _mm512_cvtepi32_epi16   missing_cvtepi32_epi16
 
 static inline __m512i missing_join(__m256i low, __m256i high)
 {
@@ -66,16 +64,6 @@ static inline __m128i missing_cvtepi32_epi8(__m512i a)
     for (int i = 0; i < 16; i++)
         bytes[i] = (uint8_t)lanes[i];
     return _mm_loadu_si128((const __m128i *)bytes);
-}
-
-static inline __m256i missing_cvtepi32_epi16(__m512i a)
-{
-    uint32_t lanes[16];
-    uint16_t words[16];
-    _mm512_storeu_si512(lanes, a);
-    for (int i = 0; i < 16; i++)
-        words[i] = (uint16_t)lanes[i];
-    return _mm256_loadu_si256((const __m256i *)words);
 }
 
 #endif

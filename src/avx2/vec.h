@@ -23,6 +23,7 @@ static inline vec vec_add(vec a, vec b)             { return _mm256_add_epi32(a,
 static inline vec vec_sub(vec a, vec b)             { return _mm256_sub_epi32(a, b); }
 static inline vec vec_max(vec a, vec b)             { return _mm256_max_epi32(a, b); }
 static inline vec vec_min(vec a, vec b)             { return _mm256_min_epi32(a, b); }
+static inline vec vec_max_16(vec a, vec b)          { return _mm256_max_epi16(a, b); }
 static inline vec vec_gt(vec a, vec b)              { return _mm256_cmpgt_epi32(a, b); }
 static inline vec vec_eq(vec a, vec b)              { return _mm256_cmpeq_epi32(a, b); }
 static inline uint32_t vec_mask(vec a)              { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(a)); }
@@ -47,11 +48,6 @@ static inline __m128i vec_load_128(const void *p)   { return _mm_loadu_si128((co
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm256_cvtepu16_epi32(vec_load_128(p)), 16); }
 static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm256_cvtph_ps(vec_load_128(p))); }
 static inline vec vec_load_u8(const void *p)        { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
-static inline void vec_store_bf16(void *p, vec a)
-{
-    const vec upper = _mm256_packus_epi32(vec_srl(a, 16), vec_set1(0));
-    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(upper, 0x08)));
-}
 static inline void vec_store_u8(void *p, vec a)
 {
     const vec words = _mm256_packus_epi32(a, a), bytes = _mm256_packus_epi16(words, words);
@@ -113,8 +109,22 @@ MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias, int mantissa_bits)
     return _mm256_srl_epi16(codes, _mm_cvtsi32_si128(7 - mantissa_bits));
 }
 
+/* Bytes in the order of two saturating packs, which work in 128-bit lanes, to the order of the values. */
+MXQ_INLINE vec vec_in_order(vec bytes, enum mxq_type type)
+{
+    if (type == MXQ_BF16) {
+        /* A lane holds evens, odds, evens, odds of four values each. */
+        const vec zip =
+            _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15, /* each lane */
+                             0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+        return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(bytes, zip), 0xD8);
+    }
+    /* Dword 4 l + k holds vector k of lane l. */
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                int mantissa_bits, uint8_t max_code)
+                                int mantissa_bits, uint8_t max_code, enum mxq_type type)
 {
     const vec codes = _mm256_packus_epi16(vec_codes_16(t[0], t[1], bias[0], mantissa_bits),
                                           vec_codes_16(t[2], t[3], bias[2], mantissa_bits));
@@ -123,9 +133,7 @@ MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], co
         _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
     const vec saturated = _mm256_min_epu8(codes, _mm256_set1_epi8((char)max_code));
     const vec bytes = vec_or(saturated, vec_and(signs, _mm256_set1_epi8((char)0x80)));
-    /* The packs work in 128-bit lanes: dword 2 i + j holds vector i / 2 .. of lane j. */
-    const vec order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    vec_store(out, _mm256_permutevar8x32_epi32(bytes, order));
+    vec_store(out, vec_in_order(bytes, type));
 }
 
 MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
@@ -139,6 +147,12 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
         value[2 * i] = vec_of_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)));
         value[2 * i + 1] = vec_of_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)));
     }
+}
+
+MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)
+{
+    const vec upper = _mm256_packus_epi32(vec_srl(a, 16), vec_srl(b, 16));
+    vec_store(p, _mm256_permute4x64_epi64(upper, 0xD8)); /* the pack works in 128-bit lanes */
 }
 
 MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)

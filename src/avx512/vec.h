@@ -32,6 +32,7 @@ static inline vec vec_add(vec a, vec b)             { return _mm512_add_epi32(a,
 static inline vec vec_sub(vec a, vec b)             { return _mm512_sub_epi32(a, b); }
 static inline vec vec_max(vec a, vec b)             { return _mm512_max_epi32(a, b); }
 static inline vec vec_min(vec a, vec b)             { return _mm512_min_epi32(a, b); }
+static inline vec vec_max_16(vec a, vec b)          { return _mm512_max_epi16(a, b); }
 static inline vec vec_gt(vec a, vec b)              { return _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)); }
 static inline vec vec_eq(vec a, vec b)              { return _mm512_movm_epi32(_mm512_cmpeq_epi32_mask(a, b)); }
 static inline uint32_t vec_mask(vec a)              { return vec_bits(_mm512_movepi32_mask(a)); }
@@ -52,7 +53,6 @@ static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm512_cvte
 static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm512_cvtph_ps(vec_load_256(p))); }
 static inline vec vec_load_u8(const void *p)        { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 static inline void vec_store_u8(void *p, vec a)     { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
-static inline void vec_store_bf16(void *p, vec a)   { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(vec_srl(a, 16))); }
 static inline void vec_store_f16(void *p, vec a)
 {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(vec_as_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -121,24 +121,34 @@ MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias0, vec bias1, int mantissa_b
     return _mm512_ternarylogic_epi32(saturated, both, _mm512_set1_epi16((short)0x8000), 0xF8);
 }
 
+/* Byte 2 i + h of the interleaved halves is element i of half h in the order of VPACKSSDW: 128-bit lane
+ * q holds lanes 4 q .. 4 q + 3 of the first vector, then of the second. */
+static const uint8_t vec_code_order[64] = {
+    0, 2,  4,  6,  16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54, /* half 0, first vector */
+    8, 10, 12, 14, 24, 26, 28, 30, 40, 42, 44, 46, 56, 58, 60, 62, /* half 0, second */
+    1, 3,  5,  7,  17, 19, 21, 23, 33, 35, 37, 39, 49, 51, 53, 55, /* half 1, first */
+    9, 11, 13, 15, 25, 27, 29, 31, 41, 43, 45, 47, 57, 59, 61, 63, /* half 1, second */
+};
+
+/* The same where the first vector has the even values and the second the odd ones. */
+static const uint8_t vec_code_order_pairs[64] = {
+    0,  8,  2,  10, 4,  12, 6,  14, 16, 24, 18, 26, 20, 28, 22, 30, /* half 0 */
+    32, 40, 34, 42, 36, 44, 38, 46, 48, 56, 50, 58, 52, 60, 54, 62, /**/
+    1,  9,  3,  11, 5,  13, 7,  15, 17, 25, 19, 27, 21, 29, 23, 31, /* half 1 */
+    33, 41, 35, 43, 37, 45, 39, 47, 49, 57, 51, 59, 53, 61, 55, 63, /**/
+};
+
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                int mantissa_bits, uint8_t max_code)
+                                int mantissa_bits, uint8_t max_code, enum mxq_type type)
 {
     (void)x; /* t has its sign */
-    /* Byte 2 i + h of the interleaved halves is element i of half h in VPACKSSDW order: lane q
-     * holds elements 4 q .. 4 q + 3 of the first vector, then of the second. */
-    static const uint8_t order[64] = {
-        0, 2,  4,  6,  16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54, /* half 0, first vector */
-        8, 10, 12, 14, 24, 26, 28, 30, 40, 42, 44, 46, 56, 58, 60, 62, /* half 0, second */
-        1, 3,  5,  7,  17, 19, 21, 23, 33, 35, 37, 39, 49, 51, 53, 55, /* half 1, first */
-        9, 11, 13, 15, 25, 27, 29, 31, 41, 43, 45, 47, 57, 59, 61, 63, /* half 1, second */
-    };
     const vec half0 = vec_codes_16(t[0], t[1], bias[0], bias[1], mantissa_bits, max_code);
     const vec half1 = vec_codes_16(t[2], t[3], bias[2], bias[3], mantissa_bits, max_code);
     /* The lower bytes of half 1 are masked off: those of a NaN block may hold anything. */
     const vec interleaved = _mm512_ternarylogic_epi32(_mm512_srli_epi16(half0, 8), half1,
                                                       _mm512_set1_epi16((short)0xFF00), 0xF8);
-    vec_store(out, _mm512_permutexvar_epi8(vec_load(order), interleaved));
+    const vec order = vec_load(type == MXQ_BF16 ? vec_code_order_pairs : vec_code_order);
+    vec_store(out, _mm512_permutexvar_epi8(order, interleaved));
 }
 
 MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
@@ -152,6 +162,14 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
         value[2 * i] = vec_of_ps(_mm512_cvtph_ps(_mm512_castsi512_si256(half)));
         value[2 * i + 1] = vec_of_ps(_mm512_cvtph_ps(_mm512_extracti64x4_epi64(half, 1)));
     }
+}
+
+MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)
+{
+    static const uint16_t upper[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                       23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                       45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+    vec_store(p, _mm512_permutex2var_epi16(a, vec_load(upper), b));
 }
 
 MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)

@@ -8,19 +8,33 @@
 
 #include "lanes/group.h"
 
+/* A vector whose largest lane is the largest magnitude of the block at x. */
+MXQ_INLINE vec amax_block(const unsigned char *x, enum mxq_type type)
+{
+    if (type == MXQ_BF16) {
+        /* Magnitudes of BF16 compare as 16-bit integers; the lower ones join the upper ones last. */
+        const vec magnitude_mask = vec_set1(0x7FFF7FFF);
+        vec largest = vec_and(vec_load(x), magnitude_mask);
+        for (size_t i = 4 * VEC_LANES; i < MXQ_BLOCK * sizeof(uint16_t); i += 4 * VEC_LANES)
+            largest = vec_max_16(largest, vec_and(vec_load(x + i), magnitude_mask));
+        return vec_max(largest, vec_sll(largest, 16));
+    }
+    const vec magnitude_mask = vec_set1(0x7FFFFFFF);
+    vec largest = vec_and(load_wide(x, 0, type), magnitude_mask);
+    for (size_t i = VEC_LANES; i < MXQ_BLOCK; i += VEC_LANES)
+        largest = vec_max(largest, vec_and(load_wide(x, i, type), magnitude_mask));
+    return largest;
+}
+
 /* Lane b = the largest magnitude of block b of VEC_LANES blocks, as an integer: of a block with NaNs
  * that is some NaN. */
 MXQ_INLINE vec amax_group(const void *x, enum mxq_type type)
 {
-    const vec magnitude_mask = vec_set1(0x7FFFFFFF);
     vec largest[VEC_LANES];
-    for (size_t b = 0; b < VEC_LANES; b++) {
-        largest[b] = vec_and(load_wide(x, b * MXQ_BLOCK, type), magnitude_mask);
-        for (size_t i = VEC_LANES; i < MXQ_BLOCK; i += VEC_LANES)
-            largest[b] =
-                vec_max(largest[b], vec_and(load_wide(x, b * MXQ_BLOCK + i, type), magnitude_mask));
-    }
-    return vec_reduce_max(largest);
+    for (size_t b = 0; b < VEC_LANES; b++)
+        largest[b] = amax_block((const unsigned char *)x + b * block_bytes(type), type);
+    const vec amax = vec_reduce_max(largest);
+    return type == MXQ_BF16 ? vec_and(amax, vec_set1(0xFFFF0000)) : amax;
 }
 
 /* Conversions differ in what they keep of a NaN's payload: the result is the canonical one. */

@@ -9,11 +9,13 @@
  *   vec_load vec_store   any alignment
  *   vec_load_bf16 _f16   VEC_LANES narrow values, widened to F32 bits
  *   vec_load_u8 _store_u8   VEC_LANES bytes, one a lane
- *   vec_store_bf16       the upper half of each lane; _f16: rounded to nearest even
+ *   vec_store_bf16       the upper halves of the lanes of two vectors
+ *   vec_store_f16        one vector, rounded to nearest even
  *   vec_and _andnot _or  bits; andnot(a, b) is ~a & b
  *   vec_add _sub         integers; _srl _sll by a constant
  *   vec_gt _eq           signed integers; all ones where true
  *   vec_max _min         signed integers
+ *   vec_max_16           signed 16-bit integers
  *   vec_mul              F32
  *   vec_mask             one bit a lane, from the lanes' sign bits
  *   vec_lane             every lane the same: the lane of v that `lane` names; lanes are named by
@@ -47,6 +49,24 @@ MXQ_INLINE vec load_wide(const void *x, size_t i, enum mxq_type type)
 {
     const unsigned char *p = (const unsigned char *)x + i * type_bytes(type);
     return type == MXQ_F32 ? vec_load(p) : type == MXQ_BF16 ? vec_load_bf16(p) : vec_load_f16(p);
+}
+
+/* Loads values i .. i + 4 * VEC_LANES - 1 of x as F32 bits, in the order that vec_store_codes expects for
+ * the type: F32 and F16 as they come; BF16 as the even, then the odd values of each vector that was
+ * read, since a shift and a mask cost less than widening in order. */
+MXQ_INLINE void load_step(vec v[4], const void *x, size_t i, enum mxq_type type)
+{
+    if (type != MXQ_BF16) {
+        for (size_t k = 0; k < 4; k++)
+            v[k] = load_wide(x, i + k * VEC_LANES, type);
+        return;
+    }
+    for (size_t k = 0; k < 4; k += 2) {
+        const vec pairs =
+            vec_load((const unsigned char *)x + (i + k * VEC_LANES) * sizeof(uint16_t));
+        v[k] = vec_sll(pairs, 16);
+        v[k + 1] = vec_and(pairs, vec_set1(0xFFFF0000));
+    }
 }
 
 /* Blocks that do not fill a group run through the same code, in a group padded with zeros. */

@@ -19,9 +19,10 @@
  *                                   2^(23 - mantissa_bits)
  *   vec_clamp(x, limit)             the magnitude no larger than limit; NaN gives limit
  *   vec_code_bias(field, mbits)     field(t of the smallest normal), as vec_store_codes wants it
- *   vec_store_codes(out, t, x, bias, mbits, max_code)
- *                                   4 vectors to 4 * VEC_LANES bytes: sign and code, no larger
- *                                   than max_code; bias[k] belongs to vector k
+ *   vec_store_codes(out, t, x, bias, mbits, max_code, type)
+ *                                   4 vectors, as load_step loads that type, to 4 * VEC_LANES bytes:
+ *                                   sign and code, no larger than max_code; bias[k] belongs to
+ *                                   vector k
  *
  * This needs the scale code in [SCALE_LOW, SCALE_HIGH], so that no operand is subnormal and no sum
  * overflows.  Blocks outside it, NaN blocks and blocks that hold a NaN go through pack_block_any(). */
@@ -65,8 +66,9 @@ MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, stru
     vec lane = vec_first_lane();
     for (size_t i = 0; i < values; i += 4 * VEC_LANES) {
         vec original[4], rounded[4], bias[4];
+        load_step(original, x, i, type);
         for (size_t k = 0; k < 4; k++) {
-            vec value = original[k] = load_wide(x, i + k * VEC_LANES, type);
+            vec value = original[k];
             if (any) {
                 largest = vec_max(largest, vec_and(value, vec_set1(0x7FFFFFFF)));
                 value = vec_clamp(value, vec_lane(g.limit, lane));
@@ -78,7 +80,7 @@ MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, stru
             if (ends_block(i, k))
                 lane = vec_next_lane(lane);
         }
-        vec_store_codes(elements + i, rounded, original, bias, e->mantissa_bits, e->max_code);
+        vec_store_codes(elements + i, rounded, original, bias, e->mantissa_bits, e->max_code, type);
     }
     return any && vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0;
 }

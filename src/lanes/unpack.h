@@ -33,15 +33,29 @@ MXQ_INLINE uint8_t last_number(const struct mxq_element_info *e)
 #define UNPACK_LOW      1   /* factor at least 2^-126, a normal F32 */
 #define UNPACK_HIGH     240 /* factor 2^(240 - 127 + 8) <= 2^127 */
 
-MXQ_INLINE void store_wide(void *y, size_t i, enum mxq_type type, vec bits)
+/* Stores two vectors of F32 bits as values i .. of y; BF16 takes the upper halves. */
+MXQ_INLINE void store_two(void *y, size_t i, enum mxq_type type, vec a, vec b)
 {
     unsigned char *p = (unsigned char *)y + i * type_bytes(type);
-    if (type == MXQ_F32)
-        vec_store(p, bits);
-    else if (type == MXQ_BF16)
-        vec_store_bf16(p, bits);
-    else
-        vec_store_f16(p, bits);
+    if (type == MXQ_BF16) {
+        vec_store_bf16(p, a, b);
+        return;
+    }
+    unsigned char *q = p + VEC_LANES * type_bytes(type);
+    if (type == MXQ_F32) {
+        vec_store(p, a);
+        vec_store(q, b);
+    } else {
+        vec_store_f16(p, a);
+        vec_store_f16(q, b);
+    }
+}
+
+/* Rounds F32 bits to nearest even where their upper halves are taken: a NaN stays the canonical one. */
+MXQ_INLINE vec round_to_bf16(vec value)
+{
+    const vec odd = vec_and(vec_srl(value, 16), vec_set1(1));
+    return vec_add(value, vec_add(odd, vec_set1(0x7FFF)));
 }
 
 /* One block, with any scale code and any element codes. */
@@ -67,13 +81,13 @@ static __attribute__((noinline)) void unpack_block_any(void *y, const uint8_t *e
     for (size_t i = 0; i < MXQ_BLOCK; i++)
         if (scale == 0xFF || (elements[i] & 0x7F) > last_number(e))
             bits[i] = 0x7FC00000;
-    for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES) {
-        vec value = vec_load(bits + i);
-        if (type == MXQ_BF16) { /* to nearest even, before the upper half is taken */
-            const vec odd = vec_and(vec_srl(value, 16), vec_set1(1));
-            value = vec_add(value, vec_add(odd, vec_set1(0x7FFF)));
+    for (size_t i = 0; i < MXQ_BLOCK; i += 2 * VEC_LANES) {
+        vec first_half = vec_load(bits + i), second_half = vec_load(bits + i + VEC_LANES);
+        if (type == MXQ_BF16) {
+            first_half = round_to_bf16(first_half);
+            second_half = round_to_bf16(second_half);
         }
-        store_wide(y, i, type, value);
+        store_two(y, i, type, first_half, second_half);
     }
 }
 
@@ -93,10 +107,12 @@ MXQ_INLINE void unpack_group(void *y, const uint8_t *elements, const uint8_t *sc
         for (size_t k = 0; k < 4; k++) {
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_output(y, (i + k * VEC_LANES) * type_bytes(type));
-            store_wide(y, i + k * VEC_LANES, type, vec_mul(value[k], vec_lane(factor, lane)));
+            value[k] = vec_mul(value[k], vec_lane(factor, lane));
             if (ends_block(i, k))
                 lane = vec_next_lane(lane);
         }
+        store_two(y, i, type, value[0], value[1]);
+        store_two(y, i + 2 * VEC_LANES, type, value[2], value[3]);
     }
     if (vec_any_above(largest, last_number(e)))
         any = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);

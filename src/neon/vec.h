@@ -26,6 +26,7 @@ static inline vec vec_sub(vec a, vec b)             { return vsubq_u32(a, b); }
 static inline int32x4_t vec_as_s32(vec a)           { return vreinterpretq_s32_u32(a); }
 static inline vec vec_max(vec a, vec b)             { return vreinterpretq_u32_s32(vmaxq_s32(vec_as_s32(a), vec_as_s32(b))); }
 static inline vec vec_min(vec a, vec b)             { return vreinterpretq_u32_s32(vminq_s32(vec_as_s32(a), vec_as_s32(b))); }
+static inline vec vec_max_16(vec a, vec b)          { return vreinterpretq_u32_s16(vmaxq_s16(vreinterpretq_s16_u32(a), vreinterpretq_s16_u32(b))); }
 static inline vec vec_gt(vec a, vec b)              { return vcgtq_s32(vec_as_s32(a), vec_as_s32(b)); }
 static inline vec vec_eq(vec a, vec b)              { return vceqq_u32(a, b); }
 #define vec_srl(a, n)                                 vshrq_n_u32(a, n)
@@ -44,7 +45,6 @@ static inline uint16x4_t vec_load_u16(const void *p) { return vreinterpret_u16_u
 static inline void vec_store_u16(void *p, uint16x4_t a) { vst1_u8((uint8_t *)p, vreinterpret_u8_u16(a)); }
 static inline vec vec_load_bf16(const void *p)      { return vshlq_n_u32(vmovl_u16(vec_load_u16(p)), 16); }
 static inline vec vec_load_f16(const void *p)       { return vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vec_load_u16(p)))); }
-static inline void vec_store_bf16(void *p, vec a)   { vec_store_u16(p, vshrn_n_u32(a, 16)); }
 static inline void vec_store_f16(void *p, vec a)    { vec_store_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(vec_as_f32(a)))); }
 /* clang-format on */
 
@@ -107,29 +107,32 @@ MXQ_INLINE vec vec_code(vec t, int mantissa_bits)
     return vec_add(t, vshlq_u32(t, vdupq_n_s32(mantissa_bits - 23)));
 }
 
-/* Of four vectors the lowest (0) or highest (1) bytes of the lanes. */
-MXQ_INLINE uint16x8_t vec_halves(vec a, vec b, int high)
+/* The lower (0) or upper (1) halves of the lanes of a and b, one after the other or, for pairs, in turn. */
+MXQ_INLINE uint8x16_t vec_halves(vec a, vec b, int upper, int in_pairs)
 {
     const uint16x8_t a16 = vreinterpretq_u16_u32(a), b16 = vreinterpretq_u16_u32(b);
-    return high ? vuzp2q_u16(a16, b16) : vuzp1q_u16(a16, b16);
+    return vreinterpretq_u8_u16(in_pairs ? (upper ? vtrn2q_u16(a16, b16) : vtrn1q_u16(a16, b16))
+                                         : (upper ? vuzp2q_u16(a16, b16) : vuzp1q_u16(a16, b16)));
 }
 
-MXQ_INLINE uint8x16_t vec_bytes(const vec v[4], int high)
+/* Of four vectors the lowest (0) or highest (1) bytes of the lanes. */
+MXQ_INLINE uint8x16_t vec_bytes(const vec v[4], int highest, int in_pairs)
 {
-    const uint8x16_t low = vreinterpretq_u8_u16(vec_halves(v[0], v[1], high));
-    const uint8x16_t up = vreinterpretq_u8_u16(vec_halves(v[2], v[3], high));
-    return high ? vuzp2q_u8(low, up) : vuzp1q_u8(low, up);
+    const uint8x16_t first = vec_halves(v[0], v[1], highest, in_pairs);
+    const uint8x16_t second = vec_halves(v[2], v[3], highest, in_pairs);
+    return highest ? vuzp2q_u8(first, second) : vuzp1q_u8(first, second);
 }
 
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                int mantissa_bits, uint8_t max_code)
+                                int mantissa_bits, uint8_t max_code, enum mxq_type type)
 {
+    const int in_pairs = type == MXQ_BF16;
     vec sums[4];
     for (int k = 0; k < 4; k++)
         sums[k] = vec_code(t[k], mantissa_bits);
-    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0), vreinterpretq_u8_u32(bias[0]));
+    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0, in_pairs), vreinterpretq_u8_u32(bias[0]));
     const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(max_code));
-    vst1q_u8(out, vbslq_u8(vdupq_n_u8(0x80), vec_bytes(x, 1), saturated));
+    vst1q_u8(out, vbslq_u8(vdupq_n_u8(0x80), vec_bytes(x, 1, in_pairs), saturated));
 }
 
 MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
@@ -145,6 +148,12 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
         value[2 * i] = vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))));
         value[2 * i + 1] = vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half))));
     }
+}
+
+MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)
+{
+    const uint16x8_t upper = vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+    vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(upper));
 }
 
 MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)
