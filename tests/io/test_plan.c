@@ -2,6 +2,7 @@
 /* test_plan.c -- which tensors are quantized, and that no failed allocation goes unnoticed. */
 #include "plan.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -270,25 +271,152 @@ static void every_failed_allocation_is_reported(void **state)
     assert_int_equal(system(command), 0);
 }
 
-/* ------------------------------------------- Threads ------------------------------------------ */
+/* ----------------------------------- Threads, races, surprises --------------------------------- */
 
-/* For ThreadSanitizer, which cannot look into a pool that it was not built with. */
+/* A source and a target in a folder of their own, ready to convert. */
+struct job {
+    char folder[32];
+    char source[64];
+    char output[64];
+    struct mxq_convert_options options;
+    struct mxq_model model;
+    struct mxq_plan plan;
+    struct mxq_target target;
+    struct mxq_io_error error;
+};
+
+/* Copies the model's file, or the whole folder, and opens the target. */
+static void begin_job(struct job *job, int is_folder)
+{
+    char command[256];
+    memset(job, 0, sizeof *job);
+    strcpy(job->folder, "/tmp/mxq-test-XXXXXX");
+    assert_non_null(mkdtemp(job->folder));
+    snprintf(job->source, sizeof job->source, "%s/source", job->folder);
+    snprintf(job->output, sizeof job->output, "%s/out", job->folder);
+    snprintf(command, sizeof command, "cp -r %s%s %s", source_path,
+             is_folder ? "" : "/model.safetensors", job->source);
+    assert_int_equal(system(command), 0);
+    assert_true(mxq_convert_options_init(&job->options));
+    assert_int_equal(mxq_model_open(&job->model, job->source, &job->error), MXQ_IO_OK);
+    assert_int_equal(mxq_plan_make(&job->plan, &job->model, &job->options, &job->error), MXQ_IO_OK);
+    assert_int_equal(mxq_target_open(&job->target, job->output, &job->model, 0, &job->error),
+                     MXQ_IO_OK);
+}
+
+static enum mxq_io_code run_job(struct job *job, const struct mxq_monitor *monitor)
+{
+    return mxq_convert(&job->model, &job->plan, &job->options, &job->target, &workers, monitor,
+                       &job->error);
+}
+
+/* Ends it, and expects these entries in its folder, sorted. */
+static void end_job(struct job *job, const char *entries)
+{
+    char command[256];
+    mxq_target_close(&job->target);
+    mxq_plan_free(&job->plan);
+    mxq_model_close(&job->model);
+    mxq_convert_options_free(&job->options);
+    snprintf(command, sizeof command, "test \"$(ls -A %s | tr '\\n' ' ')\" = '%s '", job->folder,
+             entries);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "rm -r %s", job->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static struct workers seven_threads = {.threads = 7, .seed = 1};
+
+/* For ThreadSanitizer, too, which cannot look into a pool that it was not built with. */
 static void threads_convert_and_verify(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/mxq-test-XXXXXX";
-    char output[64], command[64];
-    struct mxq_io_error error;
-    struct workers seven = {.threads = 7, .seed = 1};
-    const struct mxq_parallel parallel = workers_parallel(&seven);
-    assert_non_null(mkdtemp(folder));
-    snprintf(output, sizeof output, "%s/out", folder);
+    const struct mxq_parallel parallel = workers_parallel(&seven_threads);
+    const struct mxq_monitor monitor = {0};
+    struct job job;
     workers = (struct mxq_workers){&parallel, 7};
-    assert_int_equal(convert_all(output, &error), MXQ_IO_OK);
-    assert_int_equal(verify_all(output, &error), MXQ_IO_OK);
+    begin_job(&job, 1);
+    assert_int_equal(run_job(&job, &monitor), MXQ_IO_OK);
+    assert_int_equal(verify_all(job.output, &job.error), MXQ_IO_OK);
+    end_job(&job, "out source");
     workers = (struct mxq_workers){NULL, 1};
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
+}
+
+/* Every chunk from the third on fails, the first of them last. */
+static enum mxq_io_code fail_late(void *context, const struct mxq_chunk *chunk, void *scratch,
+                                  struct mxq_io_error *error)
+{
+    (void)context;
+    (void)scratch;
+    if (chunk->index < 3)
+        return MXQ_IO_OK;
+    if (chunk->index == 3)
+        usleep(100000);
+    return mxq_io_fail(error, MXQ_IO_NONFINITE, (struct mxq_io_place){NULL, chunk->index, NULL},
+                       "chunk");
+}
+
+static void the_first_failure_is_returned(void **state)
+{
+    (void)state;
+    const struct mxq_parallel parallel = workers_parallel(&seven_threads);
+    const struct mxq_workers seven = {&parallel, 7};
+    const struct mxq_monitor monitor = {0};
+    struct job job;
+    begin_job(&job, 0);
+    assert_int_equal(
+        mxq_sweep(&job.plan.files[0], &seven, &monitor, 64, fail_late, NULL, &job.error),
+        MXQ_IO_NONFINITE);
+    assert_int_equal(job.error.at, 3);
+    end_job(&job, "source");
+}
+
+/* What appears while the conversion runs is not replaced. */
+static void nothing_is_replaced_unasked(void **state)
+{
+    (void)state;
+    const struct mxq_monitor monitor = {0};
+    for (int is_folder = 0; is_folder < 2; is_folder++) {
+        struct job job;
+        char command[128];
+        begin_job(&job, is_folder);
+        snprintf(command, sizeof command, "echo precious > %s", job.output);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(run_job(&job, &monitor), MXQ_IO_EXISTS);
+        snprintf(command, sizeof command, "grep -q precious %s", job.output);
+        assert_int_equal(system(command), 0);
+        end_job(&job, "out source");
+    }
+    struct job job;
+    begin_job(&job, 0);
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", job.folder, job.target.temporary);
+    assert_int_equal(symlink("elsewhere", path), 0);
+    assert_int_equal(run_job(&job, &monitor), MXQ_IO_SYSTEM);
+    end_job(&job, "source");
+}
+
+static void touch(void *context, uint64_t bytes)
+{
+    const struct job *job = context;
+    static const struct timespec times[2] = {{1, 0}, {1, 0}};
+    (void)bytes;
+    assert_int_equal(utimensat(AT_FDCWD, job->source, times, 0), 0);
+}
+
+static void a_source_that_changes_is_noticed(void **state)
+{
+    (void)state;
+    const struct mxq_monitor quiet = {0};
+    struct job job;
+    begin_job(&job, 0);
+    const struct mxq_monitor monitor = {.advance = touch, .context = &job};
+    assert_int_equal(run_job(&job, &monitor), MXQ_IO_INPUT_CHANGED);
+    end_job(&job, "source");
+    begin_job(&job, 0);
+    touch(&job, 0);
+    assert_int_equal(run_job(&job, &quiet), MXQ_IO_INPUT_CHANGED);
+    end_job(&job, "source");
 }
 
 int main(int argc, char **argv)
@@ -300,6 +428,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(options_are_read_as_they_are_written),
         cmocka_unit_test(every_failed_allocation_is_reported),
         cmocka_unit_test(threads_convert_and_verify),
+        cmocka_unit_test(the_first_failure_is_returned),
+        cmocka_unit_test(nothing_is_replaced_unasked),
+        cmocka_unit_test(a_source_that_changes_is_noticed),
     };
     if (argc != 2)
         return 2;
