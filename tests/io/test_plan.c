@@ -16,7 +16,7 @@
 #include "verify.h"
 #include "workers.h"
 
-/* ------------------------------------------- Decisions ---------------------------------------- */
+/* ----------------------------------------- Decisions ------------------------------------------ */
 
 static enum mxq_decision decide(const char *name, unsigned dims, uint64_t rows, uint64_t cols,
                                 enum mxq_dtype dtype, const struct mxq_convert_options *options)
@@ -156,7 +156,7 @@ static void options_are_read_as_they_are_written(void **state)
     mxq_text_free(&json);
 }
 
-/* --------------------------------------- Memory that runs out --------------------------------- */
+/* ------------------------------------ Memory that runs out ------------------------------------ */
 
 /* The linker sends every allocation of the file layer here (-Wl,--wrap). */
 static long allocations_left = -1; /* -1: no limit */
@@ -271,7 +271,7 @@ static void every_failed_allocation_is_reported(void **state)
     assert_int_equal(system(command), 0);
 }
 
-/* ----------------------------------- Threads, races, surprises --------------------------------- */
+/* --------------------------------- Threads, races, surprises ---------------------------------- */
 
 /* A source and a target in a folder of their own, ready to convert. */
 struct job {
