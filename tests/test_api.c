@@ -504,6 +504,7 @@ static void test_shape_errors(void **state)
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.o.wide.stride = SIZE_MAX / 4);
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.o.wide.stride = SIZE_MAX);
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.o.wide.stride = SIZE_MAX / 12);
+    EXPECT(BOTH, MXQ_ERR_SHAPE, c.o.wide.stride = SIZE_MAX / 12 - 1000); /* past the last address */
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.o.quantized.elements_stride = SIZE_MAX / 2);
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.o.quantized.scales_stride = SIZE_MAX);
     EXPECT(BOTH, MXQ_ERR_SHAPE, {
@@ -537,18 +538,44 @@ static void test_overlap_errors(void **state)
     print_message("%lu cases\n", cases);
 }
 
-/* Operands that touch, inputs that overlap, and nothing at all: all of these are fine. */
+/* Operands side by side in one buffer, in both orders; of one row, which needs no stride. */
+static void test_neighbours(void **state)
+{
+    (void)state;
+    for (size_t cols = 1; cols <= 65; cols++) {
+        const size_t wide_bytes = 4 * cols, blocks = blocks_of(cols);
+        uint8_t *memory = blank(wide_bytes + cols + blocks);
+        struct mxq_matrix wide = {memory, MXQ_F32, 1, cols, 0};
+        struct mxq_quantized q = {
+            mxq_mxfp8_e4m3, 1, cols, memory + wide_bytes, 0, memory + wide_bytes + cols, 0};
+        memset(memory, 0, wide_bytes);
+        assert_int_equal(mxq_quantize(&q, &wide, NULL, NULL), MXQ_OK);
+        assert_int_equal(mxq_dequantize(&wide, &q, NULL, NULL), MXQ_OK);
+        q.scales = q.elements + cols - 1; /* one byte too near */
+        assert_int_equal(mxq_quantize(&q, &wide, NULL, NULL), MXQ_ERR_OVERLAP);
+        q.elements--;
+        assert_int_equal(mxq_dequantize(&wide, &q, NULL, NULL), MXQ_ERR_OVERLAP);
+        q.scales = memory;
+        q.elements = memory + blocks;
+        wide.data = memory + blocks + cols;
+        memset(wide.data, 0, wide_bytes);
+        assert_int_equal(mxq_quantize(&q, &wide, NULL, NULL), MXQ_OK);
+        assert_int_equal(mxq_dequantize(&wide, &q, NULL, NULL), MXQ_OK);
+        wide.data = memory + blocks + cols - 1;
+        assert_int_equal(mxq_quantize(&q, &wide, NULL, NULL), MXQ_ERR_OVERLAP);
+        assert_int_equal(mxq_dequantize(&wide, &q, NULL, NULL), MXQ_ERR_OVERLAP);
+        free(memory);
+    }
+}
+
+/* Inputs that overlap, and nothing at all: all of these are fine. */
 static void test_not_errors(void **state)
 {
     (void)state;
     struct operands o = make(MXQ_E4M3, MXQ_F32, 1, 64, &placements[0]);
     uint8_t *memory = blank(64 * 4 + 64 + 2);
     o.wide.data = memory;
-    memset(memory, 0, 64 * 4);
     o.quantized.elements = memory + 64 * 4;
-    o.quantized.scales = memory + 64 * 4 + 64;
-    assert_int_equal(mxq_quantize(&o.quantized, &o.wide, NULL, NULL), MXQ_OK);
-    assert_int_equal(mxq_dequantize(&o.wide, &o.quantized, NULL, NULL), MXQ_OK);
     o.quantized.scales = o.quantized.elements + 3;
     assert_int_equal(mxq_dequantize(&o.wide, &o.quantized, NULL, NULL), MXQ_OK);
     free(memory);
@@ -630,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_format_errors),
         cmocka_unit_test(test_shape_errors),
         cmocka_unit_test(test_overlap_errors),
+        cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_not_errors),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_names),
