@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the external test vectors: numbers computed by other projects' own code, never by mxq.
 
-    pip install numpy ml_dtypes torch        (versions used: see the heads of the files)
+    pip install numpy ml_dtypes torch packaging   (versions used: see the heads of the files)
     git clone https://github.com/pytorch/ao          and
     git clone https://github.com/microsoft/microxcaling
     ./make_vectors.py --torchao ao --microxcaling microxcaling
