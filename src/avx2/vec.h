@@ -77,18 +77,9 @@ MXQ_INLINE vec vec_reduce_max(const vec v[8])
     return vec_fold_128(quads[0], quads[1]);
 }
 
-MXQ_INLINE vec vec_clamp(vec x, vec limit)
+MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
 {
-    const vec sign = vec_and(x, vec_set1(0x80000000));
-    return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
-}
-
-/* Drops the sign of x: VEX has no maximum of magnitudes that would carry it along. */
-MXQ_INLINE vec vec_round(vec x, vec smallest, vec grid)
-{
-    const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
-    const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
-    return vec_of_ps(_mm256_fmadd_ps(vec_as_ps(binade), vec_as_ps(grid), vec_as_ps(magnitude)));
+    return vec_of_ps(_mm256_fmadd_ps(vec_as_ps(a), vec_as_ps(b), vec_as_ps(c)));
 }
 
 /* In units of the upper half of t, where the field counts 2^7; in both 16-bit halves of a lane. */

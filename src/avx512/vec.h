@@ -76,6 +76,8 @@ MXQ_INLINE vec vec_reduce_max(const vec v[16])
     return vec_fold_128(vec_fold_128(quads[0], quads[1]), vec_fold_128(quads[2], quads[3]));
 }
 
+#define VEC_ROUND_KEEPS_SIGN
+
 /* VRANGEPS immediates: the larger or the smaller magnitude, with the sign of the first operand. */
 #define RANGE_MAX_MAGNITUDE 3
 #define RANGE_MIN_MAGNITUDE 2

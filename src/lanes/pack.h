@@ -14,7 +14,8 @@
  *
  * for subnormal, normal and carried values alike.  Steps of the vocabulary:
  *
- *   vec_round(x, smallest, grid)    t, with the sign of x or without it, as vec_store_codes wants it;
+ *   vec_fma(a, b, c)                a * b + c in F32
+ *   vec_round(x, smallest, grid)    t, without the sign of x, or, with VEC_ROUND_KEEPS_SIGN, with it;
  *                                   smallest: F32 bits of the scaled smallest normal; grid: of
  *                                   2^(23 - mantissa_bits)
  *   vec_clamp(x, limit)             the magnitude no larger than limit; NaN gives limit
@@ -33,6 +34,22 @@
 
 #define SCALE_LOW  16  /* of E5M2: smallest normal 2^(16 - 127 - 14) >= 2^-126 */
 #define SCALE_HIGH 200 /* of E5M2: 2^(200 - 127 + 16 + 21) <= 2^127 */
+
+#ifndef VEC_ROUND_KEEPS_SIGN
+/* Without a maximum of magnitudes that carries the sign along, the sign is left to vec_store_codes. */
+MXQ_INLINE vec vec_round(vec x, vec smallest, vec grid)
+{
+    const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
+    const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
+    return vec_fma(binade, grid, magnitude);
+}
+
+MXQ_INLINE vec vec_clamp(vec x, vec limit)
+{
+    const vec sign = vec_and(x, vec_set1(0x80000000));
+    return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
+}
+#endif
 
 /* What the blocks of a group need, a lane each.  It stays in registers: a store that is read back in
  * smaller pieces stalls until it has left the store buffer, and with it the next group. */

@@ -80,18 +80,9 @@ MXQ_INLINE vec vec_reduce_max(const vec v[4])
     return vpmaxq_u32(vpmaxq_u32(v[0], v[1]), vpmaxq_u32(v[2], v[3]));
 }
 
-MXQ_INLINE vec vec_clamp(vec x, vec limit)
+MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
 {
-    const vec sign = vec_and(x, vec_set1(0x80000000));
-    return vec_or(sign, vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), limit));
-}
-
-/* Drops the sign of x. */
-MXQ_INLINE vec vec_round(vec x, vec smallest, vec grid)
-{
-    const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
-    const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
-    return vec_of_f32(vfmaq_f32(vec_as_f32(magnitude), vec_as_f32(binade), vec_as_f32(grid)));
+    return vec_of_f32(vfmaq_f32(vec_as_f32(c), vec_as_f32(a), vec_as_f32(b)));
 }
 
 /* In units of a code, of which the lowest eight bits matter; in every byte of a lane. */

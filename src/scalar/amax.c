@@ -15,17 +15,12 @@ MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum m
     }
 }
 
-void mxq_amax_f32_scalar(uint32_t *amax, const void *x, size_t blocks)
-{
-    amax_blocks(amax, x, blocks, MXQ_F32);
-}
+#define AMAX_KERNEL(name, type)                                                                    \
+    void name(uint32_t *amax, const void *x, size_t blocks)                                        \
+    {                                                                                              \
+        amax_blocks(amax, x, blocks, type);                                                        \
+    }
 
-void mxq_amax_bf16_scalar(uint32_t *amax, const void *x, size_t blocks)
-{
-    amax_blocks(amax, x, blocks, MXQ_BF16);
-}
-
-void mxq_amax_f16_scalar(uint32_t *amax, const void *x, size_t blocks)
-{
-    amax_blocks(amax, x, blocks, MXQ_F16);
-}
+AMAX_KERNEL(mxq_amax_f32_scalar, MXQ_F32)
+AMAX_KERNEL(mxq_amax_bf16_scalar, MXQ_BF16)
+AMAX_KERNEL(mxq_amax_f16_scalar, MXQ_F16)

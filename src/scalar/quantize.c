@@ -16,38 +16,16 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
     }
 }
 
-void mxq_quantize_e4m3_f32_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                  const struct mxq_scale_rule *rule)
-{
-    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E4M3, MXQ_F32);
-}
+#define QUANTIZE_KERNEL(name, element, type)                                                       \
+    void name(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,                     \
+              const struct mxq_scale_rule *rule)                                                   \
+    {                                                                                              \
+        quantize_blocks(elements, scale, x, blocks, rule, element, type);                          \
+    }
 
-void mxq_quantize_e4m3_bf16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                   const struct mxq_scale_rule *rule)
-{
-    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E4M3, MXQ_BF16);
-}
-
-void mxq_quantize_e4m3_f16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                  const struct mxq_scale_rule *rule)
-{
-    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E4M3, MXQ_F16);
-}
-
-void mxq_quantize_e5m2_f32_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                  const struct mxq_scale_rule *rule)
-{
-    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E5M2, MXQ_F32);
-}
-
-void mxq_quantize_e5m2_bf16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                   const struct mxq_scale_rule *rule)
-{
-    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E5M2, MXQ_BF16);
-}
-
-void mxq_quantize_e5m2_f16_scalar(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                                  const struct mxq_scale_rule *rule)
-{
-    quantize_blocks(elements, scale, x, blocks, rule, MXQ_E5M2, MXQ_F16);
-}
+QUANTIZE_KERNEL(mxq_quantize_e4m3_f32_scalar, MXQ_E4M3, MXQ_F32)
+QUANTIZE_KERNEL(mxq_quantize_e4m3_bf16_scalar, MXQ_E4M3, MXQ_BF16)
+QUANTIZE_KERNEL(mxq_quantize_e4m3_f16_scalar, MXQ_E4M3, MXQ_F16)
+QUANTIZE_KERNEL(mxq_quantize_e5m2_f32_scalar, MXQ_E5M2, MXQ_F32)
+QUANTIZE_KERNEL(mxq_quantize_e5m2_bf16_scalar, MXQ_E5M2, MXQ_BF16)
+QUANTIZE_KERNEL(mxq_quantize_e5m2_f16_scalar, MXQ_E5M2, MXQ_F16)

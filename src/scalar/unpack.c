@@ -43,38 +43,15 @@ MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *s
         store_f32_bits(y, i, type, unpack_value(elements[i], scale[i / MXQ_BLOCK], element));
 }
 
-void mxq_unpack_f32_e4m3_scalar(void *y, const uint8_t *elements, const uint8_t *scale,
-                                size_t blocks)
-{
-    unpack_blocks(y, elements, scale, blocks, MXQ_E4M3, MXQ_F32);
-}
+#define UNPACK_KERNEL(name, element, type)                                                         \
+    void name(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks)               \
+    {                                                                                              \
+        unpack_blocks(y, elements, scale, blocks, element, type);                                  \
+    }
 
-void mxq_unpack_bf16_e4m3_scalar(void *y, const uint8_t *elements, const uint8_t *scale,
-                                 size_t blocks)
-{
-    unpack_blocks(y, elements, scale, blocks, MXQ_E4M3, MXQ_BF16);
-}
-
-void mxq_unpack_f16_e4m3_scalar(void *y, const uint8_t *elements, const uint8_t *scale,
-                                size_t blocks)
-{
-    unpack_blocks(y, elements, scale, blocks, MXQ_E4M3, MXQ_F16);
-}
-
-void mxq_unpack_f32_e5m2_scalar(void *y, const uint8_t *elements, const uint8_t *scale,
-                                size_t blocks)
-{
-    unpack_blocks(y, elements, scale, blocks, MXQ_E5M2, MXQ_F32);
-}
-
-void mxq_unpack_bf16_e5m2_scalar(void *y, const uint8_t *elements, const uint8_t *scale,
-                                 size_t blocks)
-{
-    unpack_blocks(y, elements, scale, blocks, MXQ_E5M2, MXQ_BF16);
-}
-
-void mxq_unpack_f16_e5m2_scalar(void *y, const uint8_t *elements, const uint8_t *scale,
-                                size_t blocks)
-{
-    unpack_blocks(y, elements, scale, blocks, MXQ_E5M2, MXQ_F16);
-}
+UNPACK_KERNEL(mxq_unpack_f32_e4m3_scalar, MXQ_E4M3, MXQ_F32)
+UNPACK_KERNEL(mxq_unpack_bf16_e4m3_scalar, MXQ_E4M3, MXQ_BF16)
+UNPACK_KERNEL(mxq_unpack_f16_e4m3_scalar, MXQ_E4M3, MXQ_F16)
+UNPACK_KERNEL(mxq_unpack_f32_e5m2_scalar, MXQ_E5M2, MXQ_F32)
+UNPACK_KERNEL(mxq_unpack_bf16_e5m2_scalar, MXQ_E5M2, MXQ_BF16)
+UNPACK_KERNEL(mxq_unpack_f16_e5m2_scalar, MXQ_E5M2, MXQ_F16)
