@@ -26,7 +26,7 @@ suite() {
     if configure "$directory" "$@" >"$directory.log" 2>&1 && ninja -C "$directory" >>"$directory.log" 2>&1; then
         rm -f "$directory.log"
         rm -f "$directory"/meson-logs/testlog*.json
-        meson test -C "$directory" --no-rebuild --print-errorlogs || failures=1
+        meson test -C "$directory" --print-errorlogs || failures=1
         logs="$logs $directory/meson-logs"
     else
         tail -n 40 "$directory.log"
