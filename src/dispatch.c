@@ -21,11 +21,15 @@ static int is_available(const struct mxq_kernels *row)
     return (mxq_cpu_levels() & row->requires) == row->requires;
 }
 
+/* The row that the user names.  To name one that needs a permission is to ask for it. */
 static const struct mxq_kernels *find_available(const char *name)
 {
     for (size_t i = 0; mxq_rows[i]; i++)
-        if (!strcmp(mxq_rows[i]->isa, name))
+        if (!strcmp(mxq_rows[i]->isa, name)) {
+            if (mxq_rows[i]->requires & MXQ_CPU_AMX)
+                mxq_cpu_request_amx();
             return is_available(mxq_rows[i]) ? mxq_rows[i] : NULL;
+        }
     return NULL;
 }
 
@@ -77,6 +81,12 @@ enum mxq_status mxq_set_isa(const char *name)
         return MXQ_ERR_ISA;
     atomic_store_explicit(&active, row, memory_order_release);
     return MXQ_OK;
+}
+
+enum mxq_status mxq_enable_amx(void)
+{
+    mxq_cpu_request_amx();
+    return mxq_cpu_levels() & MXQ_CPU_AMX ? MXQ_OK : MXQ_ERR_ISA;
 }
 
 static const struct mxq_kernels *row_at(size_t index)

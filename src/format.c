@@ -38,6 +38,9 @@ struct mxq_scale_rule mxq_scale_rule(enum mxq_element element, enum mxq_scale_mo
     return rule;
 }
 
+const char mxq_supported_formats[] =
+    "format must be E4M3 or E5M2 elements with E8M0 scales on 1 x 32 blocks";
+
 int mxq_format_is_supported(const struct mxq_format *format)
 {
     return (unsigned)format->element < MXQ_ELEMENTS && format->scale == MXQ_E8M0 &&

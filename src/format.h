@@ -48,4 +48,7 @@ struct mxq_scale_rule mxq_scale_rule(enum mxq_element element, enum mxq_scale_mo
 /* Returns 1 when the library supports this combination of element, scale and block shape. */
 int mxq_format_is_supported(const struct mxq_format *format);
 
+/* Which combinations those are, in a sentence. */
+extern const char mxq_supported_formats[];
+
 #endif

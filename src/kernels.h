@@ -36,6 +36,88 @@ typedef void mxq_unpack_fn(void *y, const uint8_t *elements, const uint8_t *scal
 typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
                              const struct mxq_scale_rule *rule);
 
+/* ---- The GEMM: y += x * w^T in the order of docs/numerics.md, "The order of additions" ----
+ *
+ * A sub-block is 32 values of k; a panel is 16 outputs n.  Weights come packed (packed.h): for each
+ * sub-block of a panel 512 codes, [16 pairs of k][16 n][2], and 16 scales, one for each n.  Both
+ * operands are brought into a compute type first, F32 (any unit) or BF16 (units that multiply it):
+ *
+ *   compute   x                                  w, for each sub-block of a panel
+ *   F32       32 F32 values a sub-block          [32 k][16 n] F32
+ *   BF16      32 BF16 values a sub-block, each   [16 pairs of k][16 n][2] BF16
+ *             four in the row's x_order
+ *
+ * A row without a BF16 unit has its F32 kernels in the BF16 slots too; mxq_tile.bytes tells. */
+
+#define MXQ_PANEL          16  /* outputs n of a panel */
+#define MXQ_PANEL_ELEMENTS 512 /* codes of a sub-block of a panel */
+
+/* Compute types are MXQ_F32 and MXQ_BF16. */
+#define MXQ_COMPUTES 2
+
+/* A packed scale within these needs no care: scaled elements are normal F32 and BF16, and 2^(scale - 127)
+ * times 2^120, what a decoder's exponents may lack, is one F32 factor.  Real weights have scales around
+ * 115. */
+#define MXQ_SCALE_ORDINARY_LOW  24
+#define MXQ_SCALE_ORDINARY_HIGH 134
+
+/* Bounds of the magnitudes of some values, as F32 bits.  Start with MXQ_RANGE_EMPTY. */
+struct mxq_range {
+    uint32_t low;  /* the smallest that is not zero */
+    uint32_t high; /* the largest; at least 0x7F800000 when a value is not finite */
+};
+#define MXQ_RANGE_EMPTY                                                                            \
+    {                                                                                              \
+        0x7FFFFFFF, 0                                                                              \
+    }
+
+/* out[i] = x[i] widened to F32, for 32 * blocks values; *range is extended to hold them.  out and x may be
+ * the same for F32. */
+typedef void mxq_operand_fn(float *out, const void *x, size_t blocks, struct mxq_range *range);
+
+/* Rounds 32 * blocks F32 values to BF16, to nearest even, NaNs to the canonical one, and writes them as
+ * x of the compute type: round[MXQ_F32] as F32 values, round[MXQ_BF16] as the row's BF16 unit wants.
+ * out and x may be the same for F32. */
+typedef void mxq_round_fn(void *out, const float *x, size_t blocks);
+
+/* Unpacks `blocks` sub-blocks of one panel: w = decode(element) * 2^(scale - 127), exact.  The elements
+ * must be finite and the scales ordinary, but for the scalar row's panel[][MXQ_F32], which takes any. */
+typedef void mxq_panel_fn(void *w, const uint8_t *elements, const uint8_t *scales, size_t blocks);
+
+/* y[r * y_stride + 16 p + n] += x[r] . w[16 p + n] over `blocks` sub-blocks, in the canonical order, for
+ * r < rows and p < panels <= mxq_tile.panels.  Row r of x begins at x + r * x_stride_bytes; panel p of w
+ * at w + p * w_stride_bytes. */
+typedef void mxq_gemm_fn(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
+                         const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
+                         size_t blocks);
+
+/* The same from F32 x and packed weights, unpacked in registers, for any number of panels; x_stride is in
+ * values.  Panel p begins at elements + p * panel_bytes, its scales at scales + p * panel_bytes.  The
+ * dots are of bare elements and the scale is applied to them: y = fma(d, 2^(scale - 127), y).  That is
+ * the canonical result where mxq_matmul()'s range guard allows it. */
+#define MXQ_FUSED_X_LOW  (-120) /* x must be a multiple of this power of two, */
+#define MXQ_FUSED_X_HIGH 27     /* and below this one: kernels multiply it by up to 2^100 */
+typedef void mxq_gemm_fused_fn(float *y, size_t y_stride, const float *x, size_t x_stride,
+                               const uint8_t *elements, const uint8_t *scales, size_t panel_bytes,
+                               size_t rows, size_t panels, size_t blocks);
+
+/* y[i] = acc[i] + bias[i], rounded to F32, a NaN made canonical, then rounded to y's type, for
+ * 16 * groups values.  bias may be NULL: then acc[i] itself. */
+typedef void mxq_output_fn(void *y, const float *acc, const float *bias, size_t groups);
+
+/* What mxq_matmul() needs to know of a row's panel and gemm kernels of one compute type. */
+struct mxq_tile {
+    uint8_t bytes;      /* of a value of x and w: 4 or 2 */
+    uint8_t rows;       /* a multiple of so many keeps gemm at its best */
+    uint8_t panels;     /* what one call of gemm may take, 1 .. MXQ_TILE_PANELS */
+    uint8_t blocks;     /* sub-blocks to unpack at once, so that they stay in L1 */
+    uint8_t flushes;    /* 1: what is below 2^-126 counts as zero; 2: in y too */
+    uint8_t x_order[4]; /* position i of four BF16 values holds k = x_order[i] */
+    uint8_t fused_rows; /* up to so many rows gemm_fused is the faster one */
+};
+#define MXQ_TILE_PANELS 2
+#define MXQ_TILE_BYTES  32768 /* panels * blocks * 512 * bytes is at most this */
+
 /* One row of the matrix: every kernel for one instruction set.  No slot is ever NULL; a row without
  * a kernel of its own names the one it inherits, and why, in its table.c. */
 struct mxq_kernels {
@@ -46,11 +128,19 @@ struct mxq_kernels {
     mxq_pack_fn *pack[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_unpack_fn *unpack[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_quantize_fn *quantize[MXQ_ELEMENTS][MXQ_TYPES];
+    mxq_operand_fn *operand[MXQ_TYPES];
+    mxq_round_fn *round[MXQ_COMPUTES];
+    mxq_panel_fn *panel[MXQ_ELEMENTS][MXQ_COMPUTES];
+    mxq_gemm_fn *gemm[MXQ_COMPUTES];
+    mxq_gemm_fused_fn *gemm_fused[MXQ_ELEMENTS];
+    mxq_output_fn *output[MXQ_TYPES];
+    struct mxq_tile tile[MXQ_COMPUTES];
 };
 
 /* clang-format off */
 #define MXQ_KERNEL(name, family, index)                                                            \
-    mxq_##family##_fn mxq_##name##_scalar, mxq_##name##_avx2, mxq_##name##_avx512, mxq_##name##_neon;
+    mxq_##family##_fn mxq_##name##_scalar, mxq_##name##_avx2, mxq_##name##_avx512,                 \
+        mxq_##name##_avx512bf16, mxq_##name##_amx, mxq_##name##_neon, mxq_##name##_neonbf16;
 /* clang-format on */
 #include "kernels.def"
 #undef MXQ_KERNEL
@@ -58,7 +148,10 @@ struct mxq_kernels {
 extern const struct mxq_kernels mxq_kernels_scalar;
 extern const struct mxq_kernels mxq_kernels_avx2;
 extern const struct mxq_kernels mxq_kernels_avx512;
+extern const struct mxq_kernels mxq_kernels_avx512bf16;
+extern const struct mxq_kernels mxq_kernels_amx;
 extern const struct mxq_kernels mxq_kernels_neon;
+extern const struct mxq_kernels mxq_kernels_neonbf16;
 
 /* The rows of this build, best first, scalar last; NULL ends the list. */
 extern const struct mxq_kernels *const mxq_rows[];

@@ -33,22 +33,12 @@ enum mxq_status mxq_quantized_sizes(const struct mxq_format *format, size_t rows
     return MXQ_OK;
 }
 
-/* A strided range of memory: `rows` pieces of `row_bytes`, `stride_bytes` apart. */
-struct range {
-    const unsigned char *data;
-    size_t rows;
-    size_t row_bytes;
-    size_t stride_bytes;
-};
-
-static size_t extent(const struct range *r)
+static size_t extent(const struct mxq_span *s)
 {
-    return r->rows && r->row_bytes ? (r->rows - 1) * r->stride_bytes + r->row_bytes : 0;
+    return s->rows && s->row_bytes ? (s->rows - 1) * s->stride_bytes + s->row_bytes : 0;
 }
 
-/* Two ranges may interleave row by row, as elements and scales in one buffer do; any other crossing
- * counts as an overlap. */
-static int overlaps(const struct range *a, const struct range *b)
+int mxq_spans_overlap(const struct mxq_span *a, const struct mxq_span *b)
 {
     const uintptr_t a_begin = (uintptr_t)a->data, b_begin = (uintptr_t)b->data;
     if (!extent(a) || !extent(b) || a_begin + extent(a) <= b_begin ||
@@ -62,53 +52,87 @@ static int overlaps(const struct range *a, const struct range *b)
     return offset < a->row_bytes || offset + b->row_bytes > stride;
 }
 
-/* Checks that every byte of the range has an address. */
-static int is_addressable(const struct range *r)
+/* Checks that every byte of the span has an address. */
+static int is_addressable(const struct mxq_span *s)
 {
     size_t bytes;
-    return !r->rows || !r->row_bytes ||
-           (multiply(&bytes, r->rows - 1, r->stride_bytes) && bytes <= SIZE_MAX - r->row_bytes &&
-            bytes + r->row_bytes <= UINTPTR_MAX - (uintptr_t)r->data);
+    return !s->rows || !s->row_bytes ||
+           (multiply(&bytes, s->rows - 1, s->stride_bytes) && bytes <= SIZE_MAX - s->row_bytes &&
+            bytes + s->row_bytes <= UINTPTR_MAX - (uintptr_t)s->data);
+}
+
+static const char past_memory[] = "rows * stride must not pass the end of memory";
+
+enum mxq_status mxq_matrix_span(struct mxq_span *span, const struct mxq_matrix *x,
+                                struct mxq_error *error)
+{
+    if (!x)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "the matrix pointers must not be null");
+    const size_t type_bytes = mxq_type_bytes(x->type);
+    if (!type_bytes)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "matrix type must be MXQ_F32, _BF16 or _F16");
+    if (x->rows > 1 && x->stride < x->cols)
+        return mxq_fail(error, MXQ_ERR_SHAPE, "matrix stride must be at least cols");
+    *span = (struct mxq_span){x->data, x->rows, 0, 0};
+    if (!multiply(&span->row_bytes, x->cols, type_bytes) ||
+        !multiply(&span->stride_bytes, x->stride, type_bytes) || !is_addressable(span))
+        return mxq_fail(error, MXQ_ERR_SHAPE, past_memory);
+    if (x->rows && x->cols && !x->data)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "data, elements and scales must not be null");
+    return MXQ_OK;
+}
+
+enum mxq_status mxq_quantized_spans(struct mxq_span *elements, struct mxq_span *scales,
+                                    const struct mxq_quantized *q, struct mxq_error *error)
+{
+    if (!q)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "the matrix pointers must not be null");
+    if (!mxq_format_is_supported(&q->format))
+        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_supported_formats);
+    struct mxq_sizes sizes;
+    if (mxq_quantized_sizes(&q->format, q->rows, q->cols, &sizes))
+        return mxq_fail(error, MXQ_ERR_SHAPE, "rows * cols must not overflow size_t");
+    if (q->rows > 1 && q->elements_stride < sizes.elements_row_bytes)
+        return mxq_fail(error, MXQ_ERR_SHAPE, "elements_stride must be at least a row of elements");
+    if (q->rows > 1 && q->scales_stride < sizes.scales_row_bytes)
+        return mxq_fail(error, MXQ_ERR_SHAPE, "scales_stride must be at least a row of scales");
+    *elements =
+        (struct mxq_span){q->elements, q->rows, sizes.elements_row_bytes, q->elements_stride};
+    *scales = (struct mxq_span){q->scales, q->rows, sizes.scales_row_bytes, q->scales_stride};
+    if (!is_addressable(elements) || !is_addressable(scales))
+        return mxq_fail(error, MXQ_ERR_SHAPE, past_memory);
+    if (q->rows && q->cols && (!q->elements || !q->scales))
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "data, elements and scales must not be null");
+    return MXQ_OK;
 }
 
 enum mxq_status mxq_check_operands(const struct mxq_quantized *q, const struct mxq_matrix *x,
                                    enum mxq_output output, struct mxq_error *error)
 {
+    struct mxq_span wide, elements, scales;
     if (!q || !x)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "the matrix pointers must not be null");
-    const size_t type_bytes = mxq_type_bytes(x->type);
-    if (!type_bytes)
-        return mxq_fail(error, MXQ_ERR_ARGUMENT, "matrix type must be MXQ_F32, _BF16 or _F16");
-    if (!mxq_format_is_supported(&q->format))
-        return mxq_fail(error, MXQ_ERR_FORMAT,
-                        "format must be E4M3 or E5M2 elements with E8M0 scales on 1 x 32 blocks");
+    enum mxq_status status = mxq_matrix_span(&wide, x, error);
+    if (!status)
+        status = mxq_quantized_spans(&elements, &scales, q, error);
+    if (status)
+        return status;
     if (q->rows != x->rows || q->cols != x->cols)
         return mxq_fail(error, MXQ_ERR_SHAPE, "both matrices must have the same rows and cols");
-    struct mxq_sizes sizes;
-    if (mxq_quantized_sizes(&q->format, q->rows, q->cols, &sizes))
-        return mxq_fail(error, MXQ_ERR_SHAPE, "rows * cols must not overflow size_t");
-    if (x->rows > 1 && x->stride < x->cols)
-        return mxq_fail(error, MXQ_ERR_SHAPE, "matrix stride must be at least cols");
-    if (q->rows > 1 && q->elements_stride < sizes.elements_row_bytes)
-        return mxq_fail(error, MXQ_ERR_SHAPE, "elements_stride must be at least a row of elements");
-    if (q->rows > 1 && q->scales_stride < sizes.scales_row_bytes)
-        return mxq_fail(error, MXQ_ERR_SHAPE, "scales_stride must be at least a row of scales");
-    struct range wide = {x->data, x->rows, 0, 0};
-    const struct range elements = {q->elements, q->rows, sizes.elements_row_bytes,
-                                   q->elements_stride};
-    const struct range scales = {q->scales, q->rows, sizes.scales_row_bytes, q->scales_stride};
-    if (!multiply(&wide.row_bytes, x->cols, type_bytes) ||
-        !multiply(&wide.stride_bytes, x->stride, type_bytes) || !is_addressable(&wide) ||
-        !is_addressable(&elements) || !is_addressable(&scales))
-        return mxq_fail(error, MXQ_ERR_SHAPE, "rows * stride must not pass the end of memory");
-    if (!x->rows || !x->cols)
-        return MXQ_OK;
-    if (!x->data || !q->elements || !q->scales)
-        return mxq_fail(error, MXQ_ERR_ARGUMENT, "data, elements and scales must not be null");
-    if (overlaps(&wide, &elements) || overlaps(&wide, &scales) ||
-        (output == MXQ_OUTPUT_QUANTIZED && overlaps(&elements, &scales)))
+    if (mxq_spans_overlap(&wide, &elements) || mxq_spans_overlap(&wide, &scales) ||
+        (output == MXQ_OUTPUT_QUANTIZED && mxq_spans_overlap(&elements, &scales)))
         return mxq_fail(error, MXQ_ERR_OVERLAP, "data, elements and scales must not overlap");
     return MXQ_OK;
+}
+
+void mxq_for_each_task(const struct mxq_parallel *parallel, size_t tasks,
+                       void (*task)(void *context, size_t index), void *context)
+{
+    if (parallel && tasks > 1)
+        parallel->run(parallel->pool, tasks, task, context);
+    else
+        for (size_t i = 0; i < tasks; i++)
+            task(context, i);
 }
 
 /* A task: about this many blocks, 64 Ki values.  Large enough to hide a task's start, small enough
@@ -135,7 +159,7 @@ static void run_task(void *context, size_t index)
     const size_t rows_left = cut->rows - first_row;
     const size_t rows = rows_left < cut->task_rows ? rows_left : cut->task_rows;
     const size_t type_bytes = mxq_type_bytes(cut->x->type);
-    struct mxq_run run;
+    struct mxq_run run = {0};
     run.block = piece * TASK_BLOCKS;
     run.blocks = cut->row_pieces == 1 ? cut->blocks : TASK_BLOCKS;
     run.tail = 0;
@@ -147,8 +171,11 @@ static void run_task(void *context, size_t index)
     for (run.row = first_row; run.row < first_row + rows; run.row++) {
         run.wide = (unsigned char *)cut->x->data +
                    (run.row * cut->x->stride + run.block * MXQ_BLOCK) * type_bytes;
-        run.elements = cut->q->elements + run.row * cut->q->elements_stride + run.block * MXQ_BLOCK;
-        run.scales = cut->q->scales + run.row * cut->q->scales_stride + run.block;
+        if (cut->q) {
+            run.elements =
+                cut->q->elements + run.row * cut->q->elements_stride + run.block * MXQ_BLOCK;
+            run.scales = cut->q->scales + run.row * cut->q->scales_stride + run.block;
+        }
         cut->visit(cut->context, &run);
     }
     mxq_fpenv_leave(fpenv);
@@ -162,8 +189,8 @@ void mxq_for_each_run(const struct mxq_quantized *q, const struct mxq_matrix *x,
         return;
     struct cut cut = {q, x, visit, context, x->rows, x->cols / MXQ_BLOCK, x->cols % MXQ_BLOCK,
                       1, 1};
-    if (!cut.tail && x->stride == x->cols && q->elements_stride == x->cols &&
-        q->scales_stride == cut.blocks) {
+    if (!cut.tail && x->stride == x->cols &&
+        (!q || (q->elements_stride == x->cols && q->scales_stride == cut.blocks))) {
         cut.blocks *= cut.rows;
         cut.rows = 1;
     }
@@ -172,9 +199,5 @@ void mxq_for_each_run(const struct mxq_quantized *q, const struct mxq_matrix *x,
     else
         cut.task_rows = TASK_BLOCKS / (cut.blocks + 1) + 1;
     const size_t tasks = ((cut.rows - 1) / cut.task_rows + 1) * cut.row_pieces;
-    if (parallel && tasks > 1)
-        parallel->run(parallel->pool, tasks, run_task, &cut);
-    else
-        for (size_t i = 0; i < tasks; i++)
-            run_task(&cut, i);
+    mxq_for_each_task(parallel, tasks, run_task, &cut);
 }

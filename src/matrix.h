@@ -8,6 +8,36 @@
 /* Fills `error`, if there is one, and returns `status`. */
 enum mxq_status mxq_fail(struct mxq_error *error, enum mxq_status status, const char *what);
 
+/* A strided range of memory: `rows` pieces of `row_bytes`, `stride_bytes` apart. */
+struct mxq_span {
+    const unsigned char *data;
+    size_t rows;
+    size_t row_bytes;
+    size_t stride_bytes;
+};
+
+/* Two spans may interleave row by row, as elements and scales in one buffer do; any other crossing
+ * counts as an overlap. */
+int mxq_spans_overlap(const struct mxq_span *a, const struct mxq_span *b);
+
+/* Checks one operand and gives its memory. */
+enum mxq_status mxq_matrix_span(struct mxq_span *span, const struct mxq_matrix *x,
+                                struct mxq_error *error);
+enum mxq_status mxq_quantized_spans(struct mxq_span *elements, struct mxq_span *scales,
+                                    const struct mxq_quantized *q, struct mxq_error *error);
+
+/* Checks the options of a quantization. */
+enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
+                                           struct mxq_error *error);
+
+/* Fails with the position of the first NaN or infinity of x, if there is one. */
+enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq_matrix *x,
+                                 const struct mxq_parallel *parallel, struct mxq_error *error);
+
+/* Calls task(context, i) for each i < tasks, over the threads of `parallel` if there are any. */
+void mxq_for_each_task(const struct mxq_parallel *parallel, size_t tasks,
+                       void (*task)(void *context, size_t index), void *context);
+
 /* Checks a quantized and a wide matrix against each other.  `output` names the operands that are
  * written: overlap is refused only where at least one of the two is. */
 enum mxq_output { MXQ_OUTPUT_QUANTIZED, MXQ_OUTPUT_WIDE };
@@ -26,8 +56,8 @@ struct mxq_run {
 };
 
 /* Calls visit(context, run) for every run of the matrix, over the threads of `parallel`, each call
- * inside the contract's floating-point environment.  A matrix without gaps is one long row.  The cut
- * does not depend on the number of threads. */
+ * inside the contract's floating-point environment.  q may be NULL: runs of x alone.  A matrix without
+ * gaps is one long row.  The cut does not depend on the number of threads. */
 void mxq_for_each_run(const struct mxq_quantized *q, const struct mxq_matrix *x,
                       const struct mxq_parallel *parallel,
                       void (*visit)(void *context, const struct mxq_run *run), void *context);

@@ -84,12 +84,11 @@ static void search_run(void *context, const struct mxq_run *run)
     search_block(s, run->wide + value * s->type_bytes, run->tail, index + value);
 }
 
-static enum mxq_status check_finite(const struct mxq_kernels *row, const struct mxq_quantized *q,
-                                    const struct mxq_matrix *x,
-                                    const struct mxq_quantize_options *o, struct mxq_error *error)
+enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq_matrix *x,
+                                 const struct mxq_parallel *parallel, struct mxq_error *error)
 {
     struct search s = {row->amax[x->type], mxq_type_bytes(x->type), x, UINT64_MAX};
-    mxq_for_each_run(q, x, o->parallel, search_run, &s);
+    mxq_for_each_run(NULL, x, parallel, search_run, &s);
     const uint64_t first = atomic_load(&s.first);
     if (first == UINT64_MAX)
         return MXQ_OK;
@@ -104,11 +103,9 @@ static enum mxq_status check_finite(const struct mxq_kernels *row, const struct 
 
 /* ------------------------------------------ Public -------------------------------------------- */
 
-enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_matrix *x,
-                             const struct mxq_quantize_options *options, struct mxq_error *error)
+enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
+                                           struct mxq_error *error)
 {
-    static const struct mxq_quantize_options defaults = MXQ_QUANTIZE_OPTIONS;
-    const struct mxq_quantize_options *o = options ? options : &defaults;
     if (o->struct_bytes != sizeof *o)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.struct_bytes must be their sizeof");
     if ((unsigned)o->scale_mode >= MXQ_SCALE_MODES)
@@ -117,14 +114,24 @@ enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_mat
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.nonfinite is unknown");
     if (o->parallel && !o->parallel->run)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.parallel->run must not be null");
-    const enum mxq_status status = mxq_check_operands(q, x, MXQ_OUTPUT_QUANTIZED, error);
+    return MXQ_OK;
+}
+
+enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_matrix *x,
+                             const struct mxq_quantize_options *options, struct mxq_error *error)
+{
+    static const struct mxq_quantize_options defaults = MXQ_QUANTIZE_OPTIONS;
+    const struct mxq_quantize_options *o = options ? options : &defaults;
+    enum mxq_status status = mxq_check_quantize_options(o, error);
+    if (!status)
+        status = mxq_check_operands(q, x, MXQ_OUTPUT_QUANTIZED, error);
     if (status)
         return status;
     const struct mxq_kernels *row = mxq_active_kernels();
     if (o->nonfinite == MXQ_NONFINITE_ERROR) {
-        const enum mxq_status finite = check_finite(row, q, x, o, error);
-        if (finite)
-            return finite;
+        status = mxq_check_finite(row, x, o->parallel, error);
+        if (status)
+            return status;
     }
     struct quantize c = {row->quantize[q->format.element][x->type],
                          mxq_scale_rule(q->format.element, o->scale_mode), mxq_type_bytes(x->type)};

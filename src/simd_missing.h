@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* simd_missing.h -- the AVX-512 conversions that SIMDe 0.7.4 (Debian 12) lacks, from its narrower
- * ones; only the emulated columns of the tests see it. */
+ * ones, and a fused multiply-add; only the emulated columns of the tests see it. */
 #ifndef MXQ_SIMD_MISSING_H
 #define MXQ_SIMD_MISSING_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -15,11 +16,18 @@
 #undef _mm512_cvtph_ps
 #undef _mm512_cvtps_ph
 #undef _mm512_cvtepi32_epi8
-#define _mm512_cvtepu8_epi32    missing_cvtepu8_epi32
-#define _mm512_cvtepu16_epi32   missing_cvtepu16_epi32
-#define _mm512_cvtph_ps         missing_cvtph_ps
-#define _mm512_cvtps_ph(a, imm) missing_cvtps_ph(a)
-#define _mm512_cvtepi32_epi8    missing_cvtepi32_epi8
+#undef _mm512_testn_epi8_mask
+#undef _mm512_testn_epi16_mask
+#undef _mm512_fmadd_ps
+#define _mm512_cvtepu8_epi32          missing_cvtepu8_epi32
+#define _mm512_cvtepu16_epi32         missing_cvtepu16_epi32
+#define _mm512_cvtph_ps               missing_cvtph_ps
+#define _mm512_cvtps_ph(a, imm)       missing_cvtps_ph(a)
+#define _mm512_cvtepi32_epi8          missing_cvtepi32_epi8
+#define _mm512_testn_epi8_mask(a, b)  (~_mm512_test_epi8_mask(a, b))
+#define _mm512_testn_epi16_mask(a, b) ((__mmask32)~_mm512_test_epi16_mask(a, b))
+#define __mmask32                     simde__mmask32
+#define _mm512_fmadd_ps               missing_fmadd_ps
 
 static inline __m512i missing_join(__m256i low, __m256i high)
 {
@@ -64,6 +72,18 @@ static inline __m128i missing_cvtepi32_epi8(__m512i a)
     for (int i = 0; i < 16; i++)
         bytes[i] = (uint8_t)lanes[i];
     return _mm_loadu_si128((const __m128i *)bytes);
+}
+
+/* SIMDe's rounds twice. */
+static inline __m512 missing_fmadd_ps(__m512 a, __m512 b, __m512 c)
+{
+    float x[16], y[16], z[16];
+    _mm512_storeu_ps(x, a);
+    _mm512_storeu_ps(y, b);
+    _mm512_storeu_ps(z, c);
+    for (int i = 0; i < 16; i++)
+        z[i] = fmaf(x[i], y[i], z[i]);
+    return _mm512_loadu_ps(z);
 }
 
 #endif

@@ -19,6 +19,10 @@ const char *mxq_status_string(enum mxq_status status)
         return "the input holds a NaN or an infinity";
     case MXQ_ERR_ISA:
         return "this instruction set is unknown or not available on this machine";
+    case MXQ_ERR_PACKED:
+        return "a packed buffer is too short, not one of this library's, or damaged";
+    case MXQ_ERR_SCRATCH:
+        return "scratch memory is missing or smaller than the size query says";
     }
     return "unknown status";
 }

@@ -16,6 +16,12 @@
 #define LONGEST_TAIL 67   /* blocks: past four of the widest unrolled loop, and a little more */
 #define CHUNK        61   /* blocks of a case about values: odd, so that tails see them too */
 
+/* Each operand exactly at an end of its pages. */
+#define NOT_ALIGNED                                                                                \
+    {                                                                                              \
+        -1, -1, -1, -1                                                                             \
+    }
+
 const struct check_kernel check_kernels[] = {
 #define MXQ_KERNEL(name, family, index)                                                            \
     {#name, offsetof(struct mxq_kernels, family index), check_##family},
@@ -50,6 +56,10 @@ static void say_case(struct check *c)
         if (c->family.operands[k].value_bytes)
             say(c, " %s %u", c->family.operands[k].name,
                 (unsigned)((uintptr_t)c->guards[k].data % 64));
+    if (c->family.shape)
+        say(c, "\n    shape: rows %zu, panels %zu, strides %zu %zu %zu, variant %d", c->shape.rows,
+            c->shape.panels, c->shape.y_stride, c->shape.x_stride, c->shape.w_stride,
+            c->shape.variant);
     if (c->family.rules > 1)
         say(c, "\n    rule: element %s, mode %d, emax %" PRIu32 ", threshold 0x%" PRIX32,
             mxq_elements[c->element].name, (int)c->mode, c->rule.emax, c->rule.threshold);
@@ -59,7 +69,7 @@ static void say_inputs(struct check *c, size_t block)
 {
     for (int k = 0; k < CHECK_OPERANDS; k++) {
         const struct check_operand *o = &c->family.operands[k];
-        if (o->is_output || !o->value_bytes)
+        if (o->role == CHECK_OUTPUT || !o->block_bytes)
             continue;
         say(c, "\n    %s of block %zu:", o->name, block);
         for (size_t i = 0; i < o->block_bytes; i += o->value_bytes) {
@@ -72,33 +82,49 @@ static void say_inputs(struct check *c, size_t block)
 
 /* ------------------------------------------ One case ------------------------------------------ */
 
-static void fill_inputs(struct check *c, const struct fill_target *t)
+static size_t operand_bytes(const struct check *c, int k)
 {
-    void *data[CHECK_OPERANDS];
-    for (int k = 0; k < CHECK_OPERANDS; k++)
-        data[k] = c->expected[k];
-    c->family.fill(c, c->current.fill, t, c->current.blocks, data);
-    c->family.call(c, c->reference, data, c->current.blocks);
+    const struct check_operand *o = &c->family.operands[k];
+    return o->bytes + c->current.blocks * o->block_bytes;
 }
 
-static void call_row(struct check *c)
+/* Makes the inputs, and copies of them at the places that the case wants. */
+static void place_inputs(struct check *c, const struct fill_target *t, void **data)
 {
-    void *data[CHECK_OPERANDS];
+    c->family.fill(c, c->current.fill, t, c->current.blocks, (void *const *)c->expected);
     for (int k = 0; k < CHECK_OPERANDS; k++) {
         const struct check_operand *o = &c->family.operands[k];
-        const size_t bytes = c->current.blocks * o->block_bytes;
+        const size_t bytes = operand_bytes(c, k);
         const int step = o->alignment ? o->alignment : 1;
         const int alignment =
             c->current.alignment[k] < 0 ? -1 : c->current.alignment[k] / step * step;
         data[k] = guard_place(&c->guards[k], c->current.side, alignment, bytes);
-        if (!o->is_output)
+        if (o->role != CHECK_OUTPUT)
             memcpy(data[k], c->expected[k], bytes);
     }
+}
+
+static void call_row(struct check *c, void *const *data)
+{
     const uint64_t before = fpcontrol_get();
     c->family.call(c, c->row, data, c->current.blocks);
     if ((fpcontrol_get() ^ before) & ~FPCONTROL_STICKY)
         say(c, "the kernel changed " FPCONTROL_NAME);
     fpcontrol_set(before);
+}
+
+static int is_same(enum check_equality equality, const unsigned char *a, const unsigned char *b,
+                   size_t bytes)
+{
+    if (!memcmp(a, b, bytes))
+        return 1;
+    if (equality == CHECK_BITS)
+        return 0;
+    const uint32_t least = equality == CHECK_NANS ? 0x7F800001 : 0x7F800000;
+    uint32_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x & 0x7FFFFFFF) >= least && (y & 0x7FFFFFFF) >= least;
 }
 
 static void compare_operand(struct check *c, int k)
@@ -112,11 +138,13 @@ static void compare_operand(struct check *c, int k)
     }
     if (!memcmp(got, expected, c->guards[k].bytes))
         return;
-    size_t byte = 0;
-    while (got[byte] == expected[byte])
-        byte++;
-    const size_t value = byte / o->value_bytes, at = value * o->value_bytes;
-    if (!o->is_output) {
+    size_t at = 0;
+    while (at < c->guards[k].bytes && is_same(o->equality, got + at, expected + at, o->value_bytes))
+        at += o->value_bytes;
+    if (at >= c->guards[k].bytes)
+        return;
+    const size_t value = at / o->value_bytes;
+    if (o->role == CHECK_INPUT) {
         say(c, "changed its input %s[%zu]", o->name, value);
         return;
     }
@@ -125,14 +153,15 @@ static void compare_operand(struct check *c, int k)
     say(c, ", %s gives ", c->reference->isa);
     say_value(c, expected + at, o->value_bytes);
     say_case(c);
-    say_inputs(c, byte / o->block_bytes);
+    if (o->block_bytes)
+        say_inputs(c, at / o->block_bytes);
 }
 
 /* Runs one case unless another one was asked for; returns 0 when the cell has failed. */
 static int run_case(struct check *c, enum fill fill, uint64_t first, size_t blocks,
                     enum guard_side side, const int *alignment)
 {
-    c->current = (struct check_case){c->cases++, fill, blocks, side, {-1, -1, -1}};
+    c->current = (struct check_case){c->cases++, fill, blocks, side, NOT_ALIGNED};
     if (c->only_case >= 0 && c->current.number != (uint64_t)c->only_case)
         return 1;
     c->random.state = (c->seed ^ random_hash(c->kernel->name)) + (c->current.number << 32);
@@ -141,12 +170,16 @@ static int run_case(struct check *c, enum fill fill, uint64_t first, size_t bloc
             c->current.alignment[k] =
                 alignment[k] >= 0 ? alignment[k] : (int)random_below(&c->random, 64);
     const struct fill_target t = {c->type, c->element, fill_scale(&c->random), first};
-    fill_inputs(c, &t);
-    call_row(c);
+    void *data[CHECK_OPERANDS];
+    if (c->family.shape)
+        c->family.shape(c);
+    place_inputs(c, &t, data);
+    c->family.call(c, c->reference, (void *const *)c->expected, blocks);
+    call_row(c, data);
     for (int k = 0; k < CHECK_OPERANDS && !*c->message; k++)
         if (c->family.operands[k].value_bytes) {
             compare_operand(c, k);
-            if (c->family.operands[k].is_output)
+            if (c->family.operands[k].role != CHECK_INPUT)
                 c->values += c->guards[k].bytes / c->family.operands[k].value_bytes;
         }
     if (*c->message && !strchr(c->message, '\n'))
@@ -164,9 +197,14 @@ static void set_rule(struct check *c, int index)
     c->rule = mxq_scale_rule(c->element, c->mode);
 }
 
+static size_t longest_tail(const struct check_family *f)
+{
+    return f->blocks_in_tails ? f->blocks_in_tails : LONGEST_TAIL;
+}
+
 static int run_sizes(struct check *c)
 {
-    for (size_t blocks = 0; blocks <= LONGEST_TAIL; blocks++) {
+    for (size_t blocks = 0; blocks <= longest_tail(&c->family); blocks++) {
         set_rule(c, (int)blocks % c->family.rules);
         for (int side = GUARD_BEGIN; side <= GUARD_END; side++)
             if (!run_case(c, FILL_MIXED, blocks, blocks, (enum guard_side)side, NULL))
@@ -178,26 +216,36 @@ static int run_sizes(struct check *c)
 static int run_alignments(struct check *c)
 {
     for (int alignment = 0; alignment < 64; alignment++)
-        for (int k = 0; k < CHECK_OPERANDS; k++)
+        for (int k = 0; k < CHECK_OPERANDS && c->family.operands[k].value_bytes; k++)
             for (int side = GUARD_BEGIN; side <= GUARD_END; side++) {
-                int alignments[CHECK_OPERANDS] = {-1, -1, -1};
+                int alignments[CHECK_OPERANDS] = NOT_ALIGNED;
                 alignments[k] = alignment;
                 set_rule(c, alignment % c->family.rules);
-                const size_t blocks = 1 + (size_t)(alignment * 7 + k * 3) % LONGEST_TAIL;
+                const size_t blocks =
+                    1 + (size_t)(alignment * 7 + k * 3) % longest_tail(&c->family);
                 if (!run_case(c, FILL_MIXED, 0, blocks, (enum guard_side)side, alignments))
                     return 0;
             }
     return 1;
 }
 
+static uint64_t blocks_of_fill(const struct check_family *f, enum fill fill)
+{
+    if (fill == FILL_EVERY && f->every_rounds)
+        return (uint64_t)fill_blocks[fill] * f->every_rounds;
+    return f->blocks_per_fill ? f->blocks_per_fill : fill_blocks[fill];
+}
+
 static int run_values(struct check *c)
 {
-    static const int any[CHECK_OPERANDS] = {-1, -1, -1};
-    for (int rule = 0; rule < c->family.rules; rule++)
+    static const int any[CHECK_OPERANDS] = NOT_ALIGNED;
+    const struct check_family *f = &c->family;
+    for (int rule = 0; rule < f->rules; rule++)
         for (int fill = 0; fill < FILLS; fill++) {
-            const int every = fill == FILL_EVERY;
-            const uint64_t blocks = fill_blocks[fill] * (every ? c->family.every_rounds : 1u);
-            const size_t chunk = every ? LARGEST_CASE : CHUNK;
+            const uint64_t blocks = blocks_of_fill(f, (enum fill)fill);
+            const size_t chunk = f->blocks_per_case   ? f->blocks_per_case
+                                 : fill == FILL_EVERY ? LARGEST_CASE
+                                                      : CHUNK;
             set_rule(c, rule);
             for (uint64_t first = 0; first < blocks; first += chunk)
                 if (!run_case(c, (enum fill)fill, first, chunk, GUARD_END, any))
@@ -210,7 +258,9 @@ void check_run(struct check *c, const struct check_family *family)
 {
     c->family = *family;
     for (int k = 0; k < CHECK_OPERANDS; k++) {
-        const size_t bytes = LARGEST_CASE * family->operands[k].block_bytes;
+        const struct check_operand *o = &family->operands[k];
+        const size_t bytes =
+            o->most_bytes ? o->most_bytes : o->bytes + LARGEST_CASE * o->block_bytes;
         guard_open(&c->guards[k], bytes);
         c->expected[k] = calloc(1, bytes + 1);
         if (!c->expected[k]) {

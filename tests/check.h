@@ -18,21 +18,38 @@
 
 struct check;
 
+enum check_role { CHECK_INPUT, CHECK_OUTPUT, CHECK_UPDATED /* read, then written */ };
+
+/* When two F32 values count as the same. */
+enum check_equality {
+    CHECK_BITS,
+    CHECK_NANS,     /* any NaN is as good as another */
+    CHECK_NONFINITE /* and so is an infinity */
+};
+
 /* One array that a kernel reads or writes. */
 struct check_operand {
     const char *name;
     size_t block_bytes;
     size_t value_bytes; /* the unit in which differences are reported */
-    int is_output;
+    enum check_role role;
     int alignment; /* of its C type; 0: none, as for bytes and the untyped wide side */
+    enum check_equality equality;
+    size_t bytes;      /* besides those of the blocks */
+    size_t most_bytes; /* of any case; 0: those of the longest one */
 };
-#define CHECK_OPERANDS 3
+#define CHECK_OPERANDS 4
 
 /* What a kernel family adds to the common plan of cases. */
 struct check_family {
     struct check_operand operands[CHECK_OPERANDS]; /* in argument order; value_bytes 0: none */
     int rules;             /* how many scale rules it has to run under: rule i is c->rule */
-    unsigned every_rounds; /* rounds of 2048 blocks of FILL_EVERY */
+    unsigned every_rounds; /* rounds of 2048 blocks of FILL_EVERY; 0: as any other fill */
+    /* 0 where blocks are cheap, and where a case has no shape but their number. */
+    size_t blocks_in_tails; /* the most blocks of a case about sizes and alignments */
+    size_t blocks_per_fill;
+    size_t blocks_per_case;         /* of a case about values */
+    void (*shape)(struct check *c); /* chooses c->shape, and operands[].bytes after it */
     /* Writes the inputs among data[]; t->index is the number of the first block. */
     void (*fill)(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                  void *const *data);
@@ -59,6 +76,13 @@ struct check_case {
     int alignment[CHECK_OPERANDS];
 };
 
+/* What else a family chooses for a case. */
+struct check_shape {
+    size_t rows, panels;
+    size_t y_stride, x_stride, w_stride;
+    int variant; /* of the call */
+};
+
 /* One cell. */
 struct check {
     /* Set by the caller. */
@@ -76,6 +100,7 @@ struct check {
     /* What runs now. */
     struct check_case current;
     struct check_family family;
+    struct check_shape shape;
     struct random random;
     enum mxq_element element;
     enum mxq_type type;
@@ -95,11 +120,20 @@ void check_run(struct check *c, const struct check_family *family);
 #define CHECK_INDEX(c, family)                                                                     \
     (((c)->kernel->slot - offsetof(struct mxq_kernels, family)) / sizeof(void (*)(void)))
 
+/* Puts BF16 values of x into the order in which the row under test wants them; to may be from. */
+void check_reorder(const struct check *c, void *to, const void *from, size_t blocks);
+
 /* One check for each family of kernels.def; a family without one does not compile. */
 void check_amax(struct check *c);
 void check_scale(struct check *c);
 void check_pack(struct check *c);
 void check_unpack(struct check *c);
 void check_quantize(struct check *c);
+void check_operand(struct check *c);
+void check_round(struct check *c);
+void check_panel(struct check *c);
+void check_gemm(struct check *c);
+void check_gemm_fused(struct check *c);
+void check_output(struct check *c);
 
 #endif

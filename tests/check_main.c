@@ -253,6 +253,7 @@ int main(int argc, char **argv)
         list();
         return 0;
     }
+    mxq_cpu_request_amx(); /* or nobody would run those kernels */
     printf("seed %" PRIu64 "\n\n", o.seed);
     const size_t ran = run(&o);
     print_matrix(&o);

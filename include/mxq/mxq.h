@@ -4,13 +4,14 @@
  * Read it top to bottom: it is meant as the manual.
  *
  * What the library does.  It converts matrices of F32, BF16 or F16 values to the OCP microscaling
- * format MXFP8 and back.  32 consecutive values of a row form a block; a block is stored as 32
+ * format MXFP8 and back, and multiplies activations with weights in that format.  32 consecutive values of a row form a block; a block is stored as 32
  * one-byte elements (E4M3 or E5M2) and one shared scale (E8M0, a power of two):
  *
  *     value = element * 2^(scale - 127)
  *
  * What it promises.
  *   - Every element is correctly rounded, once, from the exact scaled value.
+ *   - A matrix product adds in one fixed order, so that a row of it does not depend on the other rows.
  *   - The bytes depend on the arguments alone: not on the instruction set, the number of threads,
  *     how the caller cuts a matrix into calls along rows or blocks, or the caller's MXCSR/FPCR.
  *   - No function prints, aborts, allocates, locks, starts a thread, installs a handler or changes
@@ -56,7 +57,9 @@ enum mxq_status {
     MXQ_ERR_SHAPE,     /* shapes differ, a stride is shorter than a row, or a size overflows */
     MXQ_ERR_OVERLAP,   /* an output overlaps another operand */
     MXQ_ERR_NONFINITE, /* the input holds a NaN or an infinity, and the caller asked for an error */
-    MXQ_ERR_ISA        /* this instruction set is unknown, or not available on this machine */
+    MXQ_ERR_ISA,       /* this instruction set is unknown, or not available on this machine */
+    MXQ_ERR_PACKED,    /* a packed buffer is too short, not one of this library's, or damaged */
+    MXQ_ERR_SCRATCH    /* scratch memory is missing or smaller than the size query says */
 };
 
 /* Detail about a failure, in memory of the caller.  Functions that take a `struct mxq_error *`
@@ -268,14 +271,146 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_dequantize(const struct mxq_matrix *y,
                                                      struct mxq_error *error);
 
 /* ============================================================================================== */
+/*                                          Packed weights                                        */
+/* ============================================================================================== */
+
+/* A weight matrix is packed once, then multiplied many times.  The packed form is one contiguous
+ * buffer without pointers: the same bytes on every machine, so that it may be saved, mapped and moved.
+ * Its layout is specified in src/packed.h.  It need not be aligned; 64 bytes are best. */
+
+/* Computes the bytes of the packed form of n x k weights (n outputs, k inputs).  Returns MXQ_OK,
+ * MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, or MXQ_ERR_SHAPE when the size overflows size_t. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_bytes(const struct mxq_format *format, size_t n,
+                                                       size_t k, size_t *bytes);
+
+/* mxq_pack_quantized() packs quantized weights; mxq_pack_matrix() quantizes and packs in one step,
+ * the same bytes as mxq_quantize() followed by mxq_pack_quantized().
+ *
+ *   packed, packed_bytes  out  at least mxq_packed_bytes() of w's shape; that many are written
+ *   w                     in   n x k: row n holds the k weights of output n
+ *   format                in   what to quantize to
+ *   options               in   as for mxq_quantize(); NULL for the defaults
+ *   parallel              in   NULL: this thread
+ *   error                 out  may be NULL
+ *
+ * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE (packed_bytes is too small too),
+ * MXQ_ERR_OVERLAP or, from mxq_pack_matrix() when asked for, MXQ_ERR_NONFINITE. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_pack_quantized(void *packed, size_t packed_bytes,
+                                                         const struct mxq_quantized *w,
+                                                         const struct mxq_parallel *parallel,
+                                                         struct mxq_error *error);
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_pack_matrix(void *packed, size_t packed_bytes,
+                                                      const struct mxq_format *format,
+                                                      const struct mxq_matrix *w,
+                                                      const struct mxq_quantize_options *options,
+                                                      struct mxq_error *error);
+
+/* What a packed buffer holds. */
+struct mxq_packed_info {
+    struct mxq_format format;
+    size_t n;
+    size_t k;
+    size_t bytes; /* of the whole packed buffer */
+};
+
+/* Reads the header of a packed buffer: constant time.  Every function that takes a packed buffer does
+ * this check by itself.  Returns MXQ_OK, MXQ_ERR_ARGUMENT or MXQ_ERR_PACKED. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_info(const void *packed, size_t packed_bytes,
+                                                      struct mxq_packed_info *info,
+                                                      struct mxq_error *error);
+
+/* Checks every byte of a packed buffer against the check value in its header: for one that comes from
+ * a disk or a network.  (Damage that is not looked for gives wrong results, never a wrong access.)
+ * Returns MXQ_OK, MXQ_ERR_ARGUMENT or MXQ_ERR_PACKED. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_check(const void *packed, size_t packed_bytes,
+                                                       const struct mxq_parallel *parallel,
+                                                       struct mxq_error *error);
+
+/* ============================================================================================== */
+/*                                     Matrix multiplication                                      */
+/* ============================================================================================== */
+
+/* What is done to the activations before they are multiplied. */
+enum mxq_x_compute {
+    MXQ_X_AS_IS = 0, /* the values of x, exactly */
+    MXQ_X_BF16,      /* rounded once to BF16, to nearest even: what BF16 units multiply fastest */
+    MXQ_X_QUANTIZED  /* quantized to x_format by x_scale_mode, as mxq_quantize() would */
+};
+#define MXQ_X_COMPUTES 3
+
+/* Options of mxq_matmul().  Initialise with MXQ_MATMUL_OPTIONS, then change fields. */
+struct mxq_matmul_options {
+    size_t struct_bytes; /* sizeof(struct mxq_matmul_options) */
+    enum mxq_x_compute x_compute;
+    struct mxq_format x_format;          /* for MXQ_X_QUANTIZED */
+    enum mxq_scale_mode x_scale_mode;    /* for MXQ_X_QUANTIZED */
+    int accumulate;                      /* 1: add to what y holds; 0: y is only written */
+    const struct mxq_matrix *bias;       /* 1 x n, of any type, added last; NULL: none */
+    void *scratch;                       /* memory for this call, any alignment */
+    size_t scratch_bytes;                /* at least mxq_matmul_scratch_bytes() */
+    const struct mxq_parallel *parallel; /* NULL: this thread */
+};
+#define MXQ_MATMUL_OPTIONS                                                                         \
+    {                                                                                              \
+        sizeof(struct mxq_matmul_options), MXQ_X_AS_IS, {MXQ_E4M3, MXQ_E8M0, 1, 32},               \
+            MXQ_SCALE_RCEIL, 0, NULL, NULL, 0, NULL                                                \
+    }
+
+/* Computes the scratch that mxq_matmul() and mxq_matmul_quantized() need for an m x k by k x n
+ * product, on any instruction set and with any options: about 4 bytes for each value of x.  It grows
+ * with m and k, so the largest product's scratch serves them all.  Returns MXQ_OK, MXQ_ERR_ARGUMENT,
+ * or MXQ_ERR_SHAPE when the size overflows size_t. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k,
+                                                               size_t *bytes);
+
+/* mxq_matmul() multiplies activations with packed weights:
+ *
+ *     y[m][n] = sum over k of x[m][k] * w[n][k]  (+ y[m][n] before the call)  (+ bias[n])
+ *
+ * in F32, in one order of additions on every instruction set.  k is cut into sub-blocks of 32 from
+ * k = 0, the last one padded with zeros.  acc starts at y[m][n] when accumulating, else at +0; for each
+ * sub-block in ascending order
+ *
+ *     even = fma(x[30], w[30], ... fma(x[2], w[2], fma(x[0], w[0], +0)))
+ *     odd  = fma(x[31], w[31], ... fma(x[3], w[3], fma(x[1], w[1], +0)))
+ *     acc  = acc + (even + odd)
+ *
+ * each fma and each + rounded once to F32, with gradual underflow; x and w are the dequantized values.
+ * Then bias[n] is added, a NaN becomes the canonical NaN, and the sum is rounded once to y's type.
+ *
+ *   y         out  m x n; also in when accumulating
+ *   x         in   m x k
+ *   w         in   packed, n x k, with packed_bytes the bytes that are readable there
+ *   options   in   scratch is required unless m, n or k is 0
+ *   error     out  may be NULL
+ *
+ * y may overlap neither x, bias, w nor scratch.  m, n and k may be 0 (with k = 0 the sum is empty).
+ * Bytes between rows are not touched.
+ *
+ * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE, MXQ_ERR_OVERLAP, MXQ_ERR_PACKED or
+ * MXQ_ERR_SCRATCH.
+ *
+ * Source: docs/numerics.md, "The order of additions". */
+MXQ_API MXQ_NODISCARD enum mxq_status
+mxq_matmul(const struct mxq_matrix *y, const struct mxq_matrix *x, const void *w,
+           size_t packed_bytes, const struct mxq_matmul_options *options, struct mxq_error *error);
+
+/* The same with activations that are quantized already; options->x_compute must be MXQ_X_AS_IS. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_quantized(const struct mxq_matrix *y,
+                                                           const struct mxq_quantized *x,
+                                                           const void *w, size_t packed_bytes,
+                                                           const struct mxq_matmul_options *options,
+                                                           struct mxq_error *error);
+
+/* ============================================================================================== */
 /*                                        Instruction sets                                        */
 /* ============================================================================================== */
 
 /* The library picks the best instruction set of the machine on first use.  MXQ_ISA in the
  * environment overrides that choice, mxq_set_isa() overrides both.  Results never depend on it. */
 
-/* Returns the name of the active instruction set: "avx512", "avx2", "neon" or "scalar".  When
- * MXQ_ISA names something unknown or not available here, the library falls to "scalar", and this
+/* Returns the name of the active instruction set: "amx", "avx512bf16", "avx512", "avx2", "neonbf16",
+ * "neon" or "scalar".  When MXQ_ISA names something unknown or not available here, the library falls to "scalar", and this
  * function says so. */
 MXQ_API const char *mxq_isa(void);
 
@@ -283,6 +418,14 @@ MXQ_API const char *mxq_isa(void);
  * returns to the automatic choice.  Returns MXQ_OK, or MXQ_ERR_ISA when the name is unknown or the
  * machine cannot run it; then nothing changes. */
 MXQ_API MXQ_NODISCARD enum mxq_status mxq_set_isa(const char *name);
+
+/* Asks the operating system to let this process use AMX tiles (on Linux arch_prctl with
+ * ARCH_REQ_XCOMP_PERM), which adds 8 KiB to the signal frames of all its threads.  The library never
+ * asks by itself: without this call "amx" is available only if the process already has the permission,
+ * or if the user names it in MXQ_ISA or mxq_set_isa().  Call it before the first use, or before
+ * mxq_set_isa(NULL).  Returns MXQ_OK when tiles may be used, MXQ_ERR_ISA when the machine has none or
+ * the system refuses; the latter is no error but a slower kernel. */
+MXQ_API enum mxq_status mxq_enable_amx(void);
 
 /* One instruction set of this build. */
 struct mxq_isa_info {

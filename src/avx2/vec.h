@@ -44,6 +44,14 @@ static inline __m256 vec_as_ps(vec a)               { return _mm256_castsi256_ps
 static inline vec vec_of_ps(__m256 a)               { return _mm256_castps_si256(a); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(_mm256_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
 
+typedef __m256 vec_ps;
+static inline vec_ps vec_zero_ps(void)              { return _mm256_setzero_ps(); }
+static inline vec_ps vec_broadcast_ps(const float *p) { return _mm256_set1_ps(*p); }
+static inline vec_ps vec_load_ps(const float *p)    { return _mm256_loadu_ps(p); }
+static inline void vec_store_ps(float *p, vec_ps a) { _mm256_storeu_ps(p, a); }
+static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm256_add_ps(a, b); }
+static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm256_mul_ps(a, b); }
+
 static inline __m128i vec_load_128(const void *p)   { return _mm_loadu_si128((const __m128i *)p); }
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm256_cvtepu16_epi32(vec_load_128(p)), 16); }
 static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm256_cvtph_ps(vec_load_128(p))); }
@@ -75,6 +83,11 @@ MXQ_INLINE vec vec_reduce_max(const vec v[8])
         quads[i] = vec_fold_64(vec_fold_32(v[4 * i], v[4 * i + 1]),
                                vec_fold_32(v[4 * i + 2], v[4 * i + 3]));
     return vec_fold_128(quads[0], quads[1]);
+}
+
+MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
+{
+    return _mm256_fmadd_ps(a, b, c);
 }
 
 MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
@@ -138,6 +151,27 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
         value[2 * i] = vec_of_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)));
         value[2 * i + 1] = vec_of_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)));
     }
+}
+
+MXQ_INLINE void vec_decode_pair(vec_ps even[2], vec_ps odd[2], const uint8_t *p, int mantissa_bits)
+{
+    /* The code in the upper byte, shifted down under copies of its sign, which are cleared but for the
+     * first.  Unpacking works in 128-bit lanes: n 0-3 and 8-11, then 4-7 and 12-15. */
+    const vec codes = vec_load(p), zero = _mm256_setzero_si256();
+    const vec mask = _mm256_set1_epi16((short)(0x8000 | 0x7F << (7 - mantissa_bits)));
+    for (int i = 0; i < 2; i++) {
+        const vec words = i ? _mm256_unpackhi_epi8(zero, codes) : _mm256_unpacklo_epi8(zero, codes);
+        const vec bf16 = vec_and(_mm256_srai_epi16(words, 1 + mantissa_bits), mask);
+        even[i] = vec_as_ps(vec_sll(bf16, 16));
+        odd[i] = vec_as_ps(vec_and(bf16, vec_set1(0xFFFF0000)));
+    }
+}
+
+MXQ_INLINE void vec_order(vec_ps v[2])
+{
+    const vec_ps first = v[0];
+    v[0] = _mm256_permute2f128_ps(first, v[1], 0x20);
+    v[1] = _mm256_permute2f128_ps(first, v[1], 0x31);
 }
 
 MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)

@@ -3,6 +3,7 @@
 #ifndef MXQ_VEC_H
 #define MXQ_VEC_H
 
+#include <math.h>
 #include <stdint.h>
 
 #include "format.h"
@@ -47,6 +48,14 @@ static inline vec vec_lane(vec v, vec lane)         { return _mm512_permutexvar_
 static inline __m512 vec_as_ps(vec a)               { return _mm512_castsi512_ps(a); }
 static inline vec vec_of_ps(__m512 a)               { return _mm512_castps_si512(a); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(_mm512_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
+
+typedef __m512 vec_ps;
+static inline vec_ps vec_zero_ps(void)              { return _mm512_setzero_ps(); }
+static inline vec_ps vec_broadcast_ps(const float *p) { return _mm512_set1_ps(*p); }
+static inline vec_ps vec_load_ps(const float *p)    { return _mm512_loadu_ps(p); }
+static inline void vec_store_ps(float *p, vec_ps a) { _mm512_storeu_ps(p, a); }
+static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm512_add_ps(a, b); }
+static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm512_mul_ps(a, b); }
 
 static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm512_cvtepu16_epi32(vec_load_256(p)), 16); }
@@ -164,6 +173,38 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
         value[2 * i] = vec_of_ps(_mm512_cvtph_ps(_mm512_castsi512_si256(half)));
         value[2 * i + 1] = vec_of_ps(_mm512_cvtph_ps(_mm512_extracti64x4_epi64(half, 1)));
     }
+}
+
+MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
+{
+#if defined(MXQ_EMULATED) /* SIMDe rounds twice */
+    float x[VEC_LANES], y[VEC_LANES], z[VEC_LANES];
+    vec_store_ps(x, a);
+    vec_store_ps(y, b);
+    vec_store_ps(z, c);
+    for (int i = 0; i < VEC_LANES; i++)
+        z[i] = fmaf(x[i], y[i], z[i]);
+    return vec_load_ps(z);
+#else
+    return _mm512_fmadd_ps(a, b, c);
+#endif
+}
+
+MXQ_INLINE void vec_decode_pair(vec_ps even[1], vec_ps odd[1], const uint8_t *p, int mantissa_bits)
+{
+    /* Sign-extended, the code needs a shift, and its signs cleared but for the first. */
+    const vec codes = _mm512_cvtepi8_epi16(vec_load_256(p));
+    const vec words =
+        mantissa_bits == 2 ? _mm512_slli_epi16(codes, 5) : _mm512_slli_epi16(codes, 4);
+    const vec bf16 =
+        vec_and(words, _mm512_set1_epi16((short)(0x8000 | 0x7F << (7 - mantissa_bits))));
+    even[0] = vec_as_ps(vec_sll(bf16, 16));
+    odd[0] = vec_as_ps(vec_and(bf16, vec_set1(0xFFFF0000)));
+}
+
+MXQ_INLINE void vec_order(vec_ps v[1])
+{
+    (void)v;
 }
 
 MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)

@@ -69,6 +69,38 @@ MXQ_INLINE void load_step(vec v[4], const void *x, size_t i, enum mxq_type type)
     }
 }
 
+/* Stores two vectors of F32 bits as values i .. of y; BF16 takes the upper halves. */
+MXQ_INLINE void store_two(void *y, size_t i, enum mxq_type type, vec a, vec b)
+{
+    unsigned char *p = (unsigned char *)y + i * type_bytes(type);
+    if (type == MXQ_BF16) {
+        vec_store_bf16(p, a, b);
+        return;
+    }
+    unsigned char *q = p + VEC_LANES * type_bytes(type);
+    if (type == MXQ_F32) {
+        vec_store(p, a);
+        vec_store(q, b);
+    } else {
+        vec_store_f16(p, a);
+        vec_store_f16(q, b);
+    }
+}
+
+/* Makes a NaN the canonical one, without its sign. */
+MXQ_INLINE vec canonical(vec value)
+{
+    const vec is_nan = vec_gt(vec_and(value, vec_set1(0x7FFFFFFF)), vec_set1(0x7F800000));
+    return vec_or(vec_andnot(is_nan, value), vec_and(is_nan, vec_set1(0x7FC00000)));
+}
+
+/* Rounds F32 bits to nearest even where their upper halves are taken: a NaN stays the canonical one. */
+MXQ_INLINE vec round_to_bf16(vec value)
+{
+    const vec odd = vec_and(vec_srl(value, 16), vec_set1(1));
+    return vec_add(value, vec_add(odd, vec_set1(0x7FFF)));
+}
+
 /* Blocks that do not fill a group run through the same code, in a group padded with zeros. */
 MXQ_INLINE void pad_group(void *padded, const void *data, size_t data_bytes, size_t group_bytes)
 {

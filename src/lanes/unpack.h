@@ -33,31 +33,6 @@ MXQ_INLINE uint8_t last_number(const struct mxq_element_info *e)
 #define UNPACK_LOW      1   /* factor at least 2^-126, a normal F32 */
 #define UNPACK_HIGH     240 /* factor 2^(240 - 127 + 8) <= 2^127 */
 
-/* Stores two vectors of F32 bits as values i .. of y; BF16 takes the upper halves. */
-MXQ_INLINE void store_two(void *y, size_t i, enum mxq_type type, vec a, vec b)
-{
-    unsigned char *p = (unsigned char *)y + i * type_bytes(type);
-    if (type == MXQ_BF16) {
-        vec_store_bf16(p, a, b);
-        return;
-    }
-    unsigned char *q = p + VEC_LANES * type_bytes(type);
-    if (type == MXQ_F32) {
-        vec_store(p, a);
-        vec_store(q, b);
-    } else {
-        vec_store_f16(p, a);
-        vec_store_f16(q, b);
-    }
-}
-
-/* Rounds F32 bits to nearest even where their upper halves are taken: a NaN stays the canonical one. */
-MXQ_INLINE vec round_to_bf16(vec value)
-{
-    const vec odd = vec_and(vec_srl(value, 16), vec_set1(1));
-    return vec_add(value, vec_add(odd, vec_set1(0x7FFF)));
-}
-
 /* One block, with any scale code and any element codes. */
 static __attribute__((noinline)) void unpack_block_any(void *y, const uint8_t *elements,
                                                        uint8_t scale,

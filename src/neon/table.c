@@ -34,5 +34,31 @@ const struct mxq_kernels mxq_kernels_neon = {
     .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_neon,
     .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_neon,
     .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_neon,
+
+    .operand[MXQ_F32]               = mxq_operand_f32_f32_neon,
+    .operand[MXQ_BF16]              = mxq_operand_f32_bf16_neon,
+    .operand[MXQ_F16]               = mxq_operand_f32_f16_neon,
+
+    .round[MXQ_F32]                 = mxq_round_f32_f32_neon,
+    .round[MXQ_BF16]                = mxq_round_f32_f32_neon,
+
+    .panel[MXQ_E4M3][MXQ_F32]       = mxq_panel_f32_e4m3_neon,
+    .panel[MXQ_E4M3][MXQ_BF16]      = mxq_panel_f32_e4m3_neon,
+    .panel[MXQ_E5M2][MXQ_F32]       = mxq_panel_f32_e5m2_neon,
+    .panel[MXQ_E5M2][MXQ_BF16]      = mxq_panel_f32_e5m2_neon,
+
+    .gemm[MXQ_F32]                  = mxq_gemm_f32_neon,
+    .gemm[MXQ_BF16]                 = mxq_gemm_f32_neon,
+
+    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_neon,
+    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_neon,
+
+    .output[MXQ_F32]                = mxq_output_f32_neon,
+    .output[MXQ_BF16]               = mxq_output_bf16_neon,
+    .output[MXQ_F16]                = mxq_output_f16_neon,
+
+    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2 },
+    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2 },
 };
 /* clang-format on */

@@ -3,6 +3,7 @@
 #ifndef MXQ_VEC_H
 #define MXQ_VEC_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -37,15 +38,22 @@ static inline vec vec_first_lane(void)              { return vec_set1(0x03020100
 static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(0x04040404)); }
 static inline vec vec_lane(vec v, vec lane)         { return vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(v), vreinterpretq_u8_u32(lane))); }
 
-static inline float32x4_t vec_as_f32(vec a)         { return vreinterpretq_f32_u32(a); }
-static inline vec vec_of_f32(float32x4_t a)         { return vreinterpretq_u32_f32(a); }
-static inline vec vec_mul(vec a, vec b)             { return vec_of_f32(vmulq_f32(vec_as_f32(a), vec_as_f32(b))); }
+typedef float32x4_t vec_ps;
+static inline vec_ps vec_as_ps(vec a)               { return vreinterpretq_f32_u32(a); }
+static inline vec vec_of_ps(vec_ps a)               { return vreinterpretq_u32_f32(a); }
+static inline vec_ps vec_zero_ps(void)              { return vdupq_n_f32(0); }
+static inline vec_ps vec_broadcast_ps(const float *p) { return vld1q_dup_f32(p); }
+static inline vec_ps vec_load_ps(const float *p)    { return vld1q_f32(p); }
+static inline void vec_store_ps(float *p, vec_ps a) { vst1q_f32(p, a); }
+static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return vaddq_f32(a, b); }
+static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }
+static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(vec_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
 
 static inline uint16x4_t vec_load_u16(const void *p) { return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p)); }
 static inline void vec_store_u16(void *p, uint16x4_t a) { vst1_u8((uint8_t *)p, vreinterpret_u8_u16(a)); }
 static inline vec vec_load_bf16(const void *p)      { return vshlq_n_u32(vmovl_u16(vec_load_u16(p)), 16); }
-static inline vec vec_load_f16(const void *p)       { return vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vec_load_u16(p)))); }
-static inline void vec_store_f16(void *p, vec a)    { vec_store_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(vec_as_f32(a)))); }
+static inline vec vec_load_f16(const void *p)       { return vec_of_ps(vcvt_f32_f16(vreinterpret_f16_u16(vec_load_u16(p)))); }
+static inline void vec_store_f16(void *p, vec a)    { vec_store_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(vec_as_ps(a)))); }
 /* clang-format on */
 
 MXQ_INLINE uint32_t vec_mask(vec a)
@@ -80,9 +88,24 @@ MXQ_INLINE vec vec_reduce_max(const vec v[4])
     return vpmaxq_u32(vpmaxq_u32(v[0], v[1]), vpmaxq_u32(v[2], v[3]));
 }
 
+MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
+{
+#if defined(MXQ_EMULATED) /* SIMDe rounds twice */
+    float x[VEC_LANES], y[VEC_LANES], z[VEC_LANES];
+    vec_store_ps(x, a);
+    vec_store_ps(y, b);
+    vec_store_ps(z, c);
+    for (int i = 0; i < VEC_LANES; i++)
+        z[i] = fmaf(x[i], y[i], z[i]);
+    return vec_load_ps(z);
+#else
+    return vfmaq_f32(c, a, b);
+#endif
+}
+
 MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
 {
-    return vec_of_f32(vfmaq_f32(vec_as_f32(c), vec_as_f32(a), vec_as_f32(b)));
+    return vec_of_ps(vec_fma_ps(vec_as_ps(a), vec_as_ps(b), vec_as_ps(c)));
 }
 
 /* In units of a code, of which the lowest eight bits matter; in every byte of a lane. */
@@ -136,9 +159,33 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
             mantissa_bits == 2 ? vshlq_n_u16(bits, 8)
                                /* the sign was copied into all upper bits: clear the one below */
                                : vandq_u16(vshlq_n_u16(bits, 7), vdupq_n_u16(0xBFFF));
-        value[2 * i] = vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))));
-        value[2 * i + 1] = vec_of_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half))));
+        value[2 * i] = vec_of_ps(vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))));
+        value[2 * i + 1] = vec_of_ps(vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half))));
     }
+}
+
+MXQ_INLINE void vec_decode_pair(vec_ps even[4], vec_ps odd[4], const uint8_t *p, int mantissa_bits)
+{
+    /* Widened and shifted, the code is under copies of its sign, which are cleared but for the first. */
+    const uint8x16x2_t codes = vld2q_u8(p);
+    const uint16x8_t mask = vdupq_n_u16((uint16_t)(0x8000 | 0x7F << (7 - mantissa_bits)));
+    for (int i = 0; i < 2; i++) {
+        const int8x16_t half = vreinterpretq_s8_u8(codes.val[i]);
+        vec_ps *to = i ? odd : even;
+        for (int j = 0; j < 2; j++) {
+            const int8x8_t eight = j ? vget_high_s8(half) : vget_low_s8(half);
+            const int16x8_t words =
+                mantissa_bits == 2 ? vshll_n_s8(eight, 5) : vshll_n_s8(eight, 4);
+            const uint16x8_t bf16 = vandq_u16(vreinterpretq_u16_s16(words), mask);
+            to[2 * j] = vec_as_ps(vshll_n_u16(vget_low_u16(bf16), 16));
+            to[2 * j + 1] = vec_as_ps(vshll_n_u16(vget_high_u16(bf16), 16));
+        }
+    }
+}
+
+MXQ_INLINE void vec_order(vec_ps v[4])
+{
+    (void)v;
 }
 
 MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)

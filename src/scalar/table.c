@@ -34,5 +34,31 @@ const struct mxq_kernels mxq_kernels_scalar = {
     .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_scalar,
     .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_scalar,
     .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_scalar,
+
+    .operand[MXQ_F32]               = mxq_operand_f32_f32_scalar,
+    .operand[MXQ_BF16]              = mxq_operand_f32_bf16_scalar,
+    .operand[MXQ_F16]               = mxq_operand_f32_f16_scalar,
+
+    .round[MXQ_F32]                 = mxq_round_f32_f32_scalar,
+    .round[MXQ_BF16]                = mxq_round_bf16_f32_scalar,
+
+    .panel[MXQ_E4M3][MXQ_F32]       = mxq_panel_f32_e4m3_scalar,
+    .panel[MXQ_E4M3][MXQ_BF16]      = mxq_panel_bf16_e4m3_scalar,
+    .panel[MXQ_E5M2][MXQ_F32]       = mxq_panel_f32_e5m2_scalar,
+    .panel[MXQ_E5M2][MXQ_BF16]      = mxq_panel_bf16_e5m2_scalar,
+
+    .gemm[MXQ_F32]                  = mxq_gemm_f32_scalar,
+    .gemm[MXQ_BF16]                 = mxq_gemm_bf16_scalar,
+
+    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_scalar,
+    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_scalar,
+
+    .output[MXQ_F32]                = mxq_output_f32_scalar,
+    .output[MXQ_BF16]               = mxq_output_bf16_scalar,
+    .output[MXQ_F16]                = mxq_output_f16_scalar,
+
+    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
+    .tile[MXQ_F32]  = {  4,     1,    1,      4,      0,       {0, 1, 2, 3},  1 },
+    .tile[MXQ_BF16] = {  2,     1,    1,      4,      0,       {0, 1, 2, 3},  1 },
 };
 /* clang-format on */

@@ -1,40 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack.c -- FP8 unpacking, the reference. */
-#include "scalar/wide.h"
-
-/* Returns 2^exponent, -126 <= exponent <= 127. */
-static float power_of_two(int exponent)
-{
-    const uint32_t bits = (uint32_t)(exponent + 127) << 23;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* Returns the F32 bits of decode(code) * 2^(scale - 127). */
-static uint32_t unpack_value(uint8_t code, uint8_t scale, enum mxq_element element)
-{
-    const struct mxq_element_info *e = &mxq_elements[element];
-    const uint32_t sign = (uint32_t)(code & 0x80) << 24;
-    const uint32_t field = code & 0x7F;
-    const int is_infinity = element == MXQ_E5M2 && field == 0x7C;
-    if (scale == 0xFF || (field > e->max_code && !is_infinity))
-        return F32_NAN;
-    if (is_infinity)
-        return sign | 0x7F800000;
-    /* decode(code) = significand * 2^exponent; the significand has at most 4 bits. */
-    const uint32_t mantissa = field & ((UINT32_C(1) << e->mantissa_bits) - 1);
-    const uint32_t binade = field >> e->mantissa_bits;
-    const uint32_t significand = binade ? mantissa | UINT32_C(1) << e->mantissa_bits : mantissa;
-    const int exponent = (int)(binade ? binade : 1) - e->bias - e->mantissa_bits + (int)scale - 127;
-    /* Two exact steps, for 2^exponent alone may be beyond F32: only the last product can overflow
-     * (to infinity) or become subnormal (and is exact there too, the grid being 2^-149). */
-    const int first = exponent / 2;
-    const float value = (float)significand * power_of_two(first) * power_of_two(exponent - first);
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return sign | bits;
-}
+#include "scalar/unpack.h"
 
 MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks,
                               enum mxq_element element, enum mxq_type type)

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* panel.c -- packed weights to F32, AVX2 column. */
+#include "avx2/vec.h"
+
+#include "lanes/panel.h"
+
+PANEL_KERNEL(mxq_panel_f32_e4m3_avx2, MXQ_E4M3)
+PANEL_KERNEL(mxq_panel_f32_e5m2_avx2, MXQ_E5M2)

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* operand.c -- what goes into and comes out of the GEMM, AVX-512 column. */
+#include "avx512/vec.h"
+
+#include "lanes/operand.h"
+
+OPERAND_KERNEL(mxq_operand_f32_f32_avx512, MXQ_F32)
+OPERAND_KERNEL(mxq_operand_f32_bf16_avx512, MXQ_BF16)
+OPERAND_KERNEL(mxq_operand_f32_f16_avx512, MXQ_F16)
+ROUND_F32_KERNEL(mxq_round_f32_f32_avx512)
+OUTPUT_KERNEL(mxq_output_f32_avx512, MXQ_F32)
+OUTPUT_KERNEL(mxq_output_bf16_avx512, MXQ_BF16)
+OUTPUT_KERNEL(mxq_output_f16_avx512, MXQ_F16)

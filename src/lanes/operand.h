@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* operand.h -- what goes into and comes out of the GEMM, written once over vec.h. */
+#ifndef MXQ_LANES_OPERAND_H
+#define MXQ_LANES_OPERAND_H
+
+#include "lanes/group.h"
+
+/* A range as vectors of magnitudes. */
+struct range_lanes {
+    vec low, high;
+};
+
+MXQ_INLINE struct range_lanes extend_range(struct range_lanes range, vec value)
+{
+    const vec magnitude = vec_and(value, vec_set1(0x7FFFFFFF));
+    const vec zero = vec_eq(magnitude, vec_set1(0)); /* is no smallest one */
+    range.low = vec_min(range.low, vec_or(magnitude, vec_srl(zero, 1)));
+    range.high = vec_max(range.high, magnitude);
+    return range;
+}
+
+MXQ_INLINE void store_range(struct mxq_range *range, struct range_lanes lanes)
+{
+    uint32_t low[VEC_LANES], high[VEC_LANES];
+    vec_store(low, lanes.low);
+    vec_store(high, lanes.high);
+    for (size_t i = 0; i < VEC_LANES; i++) {
+        range->low = low[i] < range->low ? low[i] : range->low;
+        range->high = high[i] > range->high ? high[i] : range->high;
+    }
+}
+
+MXQ_INLINE void operand_blocks(float *out, const void *x, size_t blocks, struct mxq_range *range,
+                               enum mxq_type type)
+{
+    struct range_lanes lanes = {vec_set1(0x7FFFFFFF), vec_set1(0)};
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i += VEC_LANES) {
+        const vec value = load_wide(x, i, type);
+        vec_store(out + i, value);
+        lanes = extend_range(lanes, value);
+    }
+    store_range(range, lanes);
+}
+
+#define OPERAND_KERNEL(name, type)                                                                 \
+    void name(float *out, const void *x, size_t blocks, struct mxq_range *range)                   \
+    {                                                                                              \
+        operand_blocks(out, x, blocks, range, type);                                               \
+    }
+
+#define ROUND_F32_KERNEL(name)                                                                     \
+    void name(void *out, const float *x, size_t blocks)                                            \
+    {                                                                                              \
+        for (size_t i = 0; i < blocks * MXQ_BLOCK; i += VEC_LANES) {                               \
+            const vec rounded = round_to_bf16(canonical(vec_load(x + i)));                         \
+            vec_store((float *)out + i, vec_and(rounded, vec_set1(0xFFFF0000)));                   \
+        }                                                                                          \
+    }
+
+/* 16 values: one vector, or a few. */
+MXQ_INLINE void output_group(unsigned char *y, const float *acc, const float *bias,
+                             enum mxq_type type)
+{
+    enum { VECTORS = MXQ_PANEL / VEC_LANES };
+    unsigned char pair[2 * MXQ_PANEL * 4];
+    for (size_t v = 0; v < VECTORS; v += 2) {
+        vec value[2];
+        for (size_t i = 0; i < 2 && v + i < VECTORS; i++) {
+            vec_ps sum = vec_load_ps(acc + (v + i) * VEC_LANES);
+            if (bias)
+                sum = vec_add_ps(sum, vec_load_ps(bias + (v + i) * VEC_LANES));
+            value[i] = canonical(vec_of_ps(sum));
+            if (type == MXQ_BF16)
+                value[i] = round_to_bf16(value[i]);
+        }
+        if (VECTORS == 1) { /* half of what store_two() stores */
+            store_two(pair, 0, type, value[0], value[0]);
+            memcpy(y, pair, MXQ_PANEL * type_bytes(type));
+        } else {
+            store_two(y, v * VEC_LANES, type, value[0], value[1]);
+        }
+    }
+}
+
+#define OUTPUT_KERNEL(name, type)                                                                  \
+    void name(void *y, const float *acc, const float *bias, size_t groups)                         \
+    {                                                                                              \
+        for (size_t g = 0; g < groups; g++)                                                        \
+            output_group((unsigned char *)y + g * MXQ_PANEL * type_bytes(type),                    \
+                         acc + g * MXQ_PANEL, bias ? bias + g * MXQ_PANEL : NULL, type);           \
+    }
+
+#endif

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* panel.c -- packed weights to F32, NEON column. */
+#include "neon/vec.h"
+
+#include "lanes/panel.h"
+
+PANEL_KERNEL(mxq_panel_f32_e4m3_neon, MXQ_E4M3)
+PANEL_KERNEL(mxq_panel_f32_e5m2_neon, MXQ_E5M2)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table.c -- the neonbf16 row of the kernel matrix: neon, with a BF16 GEMM.
+ *
+ * FEAT_BF16 multiplies BF16 and converts to it: nothing that the other families need, so they are neon's.
+ *
+ * Its unit does not flush.  BFMLALB and BFMLALT, says the Arm manual, are fused and honour all control
+ * bits of FPCR that apply to F32 arithmetic, and the entry points set those to nearest even without
+ * flushing.  (BFDOT and BFMMLA do flush, whatever FPCR says: one more reason not to use them.) */
+#include "cpu.h"
+#include "kernels.h"
+
+/* clang-format off */
+const struct mxq_kernels mxq_kernels_neonbf16 = {
+    .isa = "neonbf16",
+    .requires = MXQ_CPU_NEON | MXQ_CPU_NEONBF16,
+
+    .amax[MXQ_F32]                  = mxq_amax_f32_neon,
+    .amax[MXQ_BF16]                 = mxq_amax_bf16_neon,
+    .amax[MXQ_F16]                  = mxq_amax_f16_neon,
+
+    .scale[MXQ_E8M0]                = mxq_scale_e8m0_neon,
+
+    .pack[MXQ_E4M3][MXQ_F32]        = mxq_pack_e4m3_f32_neon,
+    .pack[MXQ_E4M3][MXQ_BF16]       = mxq_pack_e4m3_bf16_neon,
+    .pack[MXQ_E4M3][MXQ_F16]        = mxq_pack_e4m3_f16_neon,
+    .pack[MXQ_E5M2][MXQ_F32]        = mxq_pack_e5m2_f32_neon,
+    .pack[MXQ_E5M2][MXQ_BF16]       = mxq_pack_e5m2_bf16_neon,
+    .pack[MXQ_E5M2][MXQ_F16]        = mxq_pack_e5m2_f16_neon,
+
+    .unpack[MXQ_E4M3][MXQ_F32]      = mxq_unpack_f32_e4m3_neon,
+    .unpack[MXQ_E4M3][MXQ_BF16]     = mxq_unpack_bf16_e4m3_neon,
+    .unpack[MXQ_E4M3][MXQ_F16]      = mxq_unpack_f16_e4m3_neon,
+    .unpack[MXQ_E5M2][MXQ_F32]      = mxq_unpack_f32_e5m2_neon,
+    .unpack[MXQ_E5M2][MXQ_BF16]     = mxq_unpack_bf16_e5m2_neon,
+    .unpack[MXQ_E5M2][MXQ_F16]      = mxq_unpack_f16_e5m2_neon,
+
+    .quantize[MXQ_E4M3][MXQ_F32]    = mxq_quantize_e4m3_f32_neon,
+    .quantize[MXQ_E4M3][MXQ_BF16]   = mxq_quantize_e4m3_bf16_neon,
+    .quantize[MXQ_E4M3][MXQ_F16]    = mxq_quantize_e4m3_f16_neon,
+    .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_neon,
+    .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_neon,
+    .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_neon,
+
+    .operand[MXQ_F32]               = mxq_operand_f32_f32_neon,
+    .operand[MXQ_BF16]              = mxq_operand_f32_bf16_neon,
+    .operand[MXQ_F16]               = mxq_operand_f32_f16_neon,
+
+    .round[MXQ_F32]                 = mxq_round_f32_f32_neon,
+    .round[MXQ_BF16]                = mxq_round_bf16_f32_neonbf16,
+
+    .panel[MXQ_E4M3][MXQ_F32]       = mxq_panel_f32_e4m3_neon,
+    .panel[MXQ_E4M3][MXQ_BF16]      = mxq_panel_bf16_e4m3_neonbf16,
+    .panel[MXQ_E5M2][MXQ_F32]       = mxq_panel_f32_e5m2_neon,
+    .panel[MXQ_E5M2][MXQ_BF16]      = mxq_panel_bf16_e5m2_neonbf16,
+
+    .gemm[MXQ_F32]                  = mxq_gemm_f32_neon,
+    .gemm[MXQ_BF16]                 = mxq_gemm_bf16_neonbf16,
+
+    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_neon,
+    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_neon,
+
+    .output[MXQ_F32]                = mxq_output_f32_neon,
+    .output[MXQ_BF16]               = mxq_output_bf16_neon,
+    .output[MXQ_F16]                = mxq_output_f16_neon,
+
+    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2 },
+    .tile[MXQ_BF16] = {  2,     3,    1,      16,     0,       {0, 1, 2, 3},  2 },
+};
+/* clang-format on */

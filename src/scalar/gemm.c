@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gemm.c -- the dequantize-accumulate GEMM microkernel, the reference: the canonical order in fmaf(). */
+#include <math.h>
+
+#include "scalar/unpack.h"
+
+MXQ_INLINE float value(const void *values, size_t i, enum mxq_type type)
+{
+    const uint32_t bits = load_f32_bits(values, i, type);
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* Returns the position of weight k of output n in a sub-block of a panel. */
+MXQ_INLINE size_t position(size_t k, size_t n, enum mxq_type compute)
+{
+    return compute == MXQ_F32 ? k * MXQ_PANEL + n : (k / 2 * MXQ_PANEL + n) * 2 + k % 2;
+}
+
+/* Returns the dot of one sub-block: the even and the odd chain, and their sum. */
+MXQ_INLINE float dot(const void *x, const void *w, size_t n, enum mxq_type compute)
+{
+    float chain[2] = {0, 0};
+    for (size_t k = 0; k < MXQ_BLOCK; k++)
+        chain[k % 2] =
+            fmaf(value(x, k, compute), value(w, position(k, n, compute), compute), chain[k % 2]);
+    return chain[0] + chain[1];
+}
+
+MXQ_INLINE void gemm(float *y, size_t y_stride, const void *x, size_t x_stride_bytes, const void *w,
+                     size_t w_stride_bytes, size_t rows, size_t panels, size_t blocks,
+                     enum mxq_type compute)
+{
+    const size_t bytes = compute == MXQ_F32 ? 4 : 2;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < panels * MXQ_PANEL; i++)
+            for (size_t b = 0; b < blocks; b++)
+                y[r * y_stride + i] +=
+                    dot((const char *)x + r * x_stride_bytes + b * MXQ_BLOCK * bytes,
+                        (const char *)w + i / MXQ_PANEL * w_stride_bytes +
+                            b * MXQ_PANEL_ELEMENTS * bytes,
+                        i % MXQ_PANEL, compute);
+}
+
+void mxq_gemm_f32_scalar(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
+                         const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
+                         size_t blocks)
+{
+    gemm(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, panels, blocks, MXQ_F32);
+}
+
+void mxq_gemm_bf16_scalar(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
+                          const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
+                          size_t blocks)
+{
+    gemm(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, panels, blocks, MXQ_BF16);
+}
+
+MXQ_INLINE void gemm_fused(float *y, size_t y_stride, const float *x, size_t x_stride,
+                           const uint8_t *elements, const uint8_t *scales, size_t panel_bytes,
+                           size_t rows, size_t panels, size_t blocks, enum mxq_element element)
+{
+    uint8_t ones[MXQ_PANEL];
+    float w[MXQ_PANEL_ELEMENTS];
+    memset(ones, 127, sizeof ones);
+    for (size_t p = 0; p < panels; p++)
+        for (size_t b = 0; b < blocks; b++) {
+            mxq_kernels_scalar.panel[element][MXQ_F32](
+                w, elements + p * panel_bytes + b * MXQ_PANEL_ELEMENTS, ones, 1);
+            for (size_t i = 0; i < rows * MXQ_PANEL; i++) {
+                const size_t r = i / MXQ_PANEL, n = i % MXQ_PANEL;
+                const uint8_t scale = scales[p * panel_bytes + b * MXQ_PANEL + n];
+                float *sum = &y[r * y_stride + p * MXQ_PANEL + n];
+                *sum = fmaf(dot(x + r * x_stride + b * MXQ_BLOCK, w, n, MXQ_F32),
+                            power_of_two(scale - 127), *sum);
+            }
+        }
+}
+
+#define GEMM_FUSED_KERNEL(name, element)                                                           \
+    void name(float *y, size_t y_stride, const float *x, size_t x_stride, const uint8_t *elements, \
+              const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels,               \
+              size_t blocks)                                                                       \
+    {                                                                                              \
+        gemm_fused(y, y_stride, x, x_stride, elements, scales, panel_bytes, rows, panels, blocks,  \
+                   element);                                                                       \
+    }
+
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_scalar, MXQ_E4M3)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_scalar, MXQ_E5M2)
