@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* table.c -- the amx row of the kernel matrix:
- * avx512bf16, with tiles for the product. */
+/* table.c -- the amx row of the kernel matrix: avx512bf16, with tiles for the product and x in the order
+ * that they take.  Everything else has no use for tiles; with few rows nor has the product. */
 #include "cpu.h"
 #include "kernels.h"
 

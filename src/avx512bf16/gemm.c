@@ -11,12 +11,10 @@
 #include "avx512/vec.h"
 
 #include "lanes/group.h"
+#include "unroll.h"
 
 #define ROWS   6
 #define PANELS 2
-
-/* Loops over the tile must be unrolled, for registers have no index. */
-#define UNROLL _Pragma("GCC unroll 32")
 
 #define X_QUAD  8               /* bytes of four values of x */
 #define W_PAIR  (4 * MXQ_PANEL) /* bytes of a pair of k */
@@ -83,7 +81,6 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
         UNROLL
         for (size_t i = 0; i < rows * panels; i++)
             even[i] = odd[i] = vec_zero_ps();
-        UNROLL
         for (size_t quad = 0; quad < MXQ_BLOCK / 4; quad++) {
             vec w_even[PANELS], w_odd[PANELS];
             UNROLL

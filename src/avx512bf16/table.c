@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* table.c -- the avx512bf16 row of the kernel matrix:
- * avx512, and what deals with BF16 operands.  Everything else has no use for VDPBF16PS. */
+/* table.c -- the avx512bf16 row of the kernel matrix: avx512, and what deals with BF16 operands.
+ * Everything else has no use for VDPBF16PS. */
 #include "cpu.h"
 #include "kernels.h"
 
