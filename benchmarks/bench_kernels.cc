@@ -92,10 +92,17 @@ static void add_skipped(const std::string &name, const std::string &reason)
 
 /* ---------------------------------- The rows of kernels.def ----------------------------------- */
 
-/* The index of a slot in its family, captured by writing it behind an object of this type. */
+/* A slot: its family, and its index there, captured by writing it behind an object of this type. */
 struct slot {
+    const char *family;
     size_t at[2] = {0, 0};
     size_t depth = 0;
+
+    explicit slot(const char *family) : family(family) {}
+    bool is_in(const char *name) const
+    {
+        return !std::strcmp(family, name);
+    }
 
     slot operator[](size_t index) const
     {
@@ -110,6 +117,11 @@ struct slot {
     mxq_type type() const
     {
         return static_cast<mxq_type>(at[depth - 1]);
+    }
+    /* What a kernel counts: blocks, or sub-blocks of a panel, which are 16 of them. */
+    size_t unit_blocks() const
+    {
+        return is_in("panel") ? MXQ_PANEL : 1;
     }
     size_t block_bytes() const
     {
@@ -142,6 +154,21 @@ static traffic traffic_of(mxq_quantize_fn *, const slot &s)
     return {s.block_bytes(), 32 + 1};
 }
 
+static traffic traffic_of(mxq_operand_fn *, const slot &s)
+{
+    return {s.block_bytes(), MXQ_BLOCK * sizeof(float)};
+}
+
+static traffic traffic_of(mxq_round_fn *, const slot &s)
+{
+    return {MXQ_BLOCK * sizeof(float), s.block_bytes()};
+}
+
+static traffic traffic_of(mxq_output_fn *, const slot &s)
+{
+    return {MXQ_BLOCK * sizeof(float), s.block_bytes()};
+}
+
 static auto bind(mxq_amax_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, amax = static_cast<uint32_t *>(output()), x = wide_values(s.type())] {
@@ -164,8 +191,9 @@ static auto bind(mxq_pack_fn *kernel, const slot &s, size_t blocks)
 
 static auto bind(mxq_unpack_fn *kernel, const slot &s, size_t blocks)
 {
-    return [=, y = output(), elements = element_codes(s.element()),
-            scale = scale_codes(s.element())] { kernel(y, elements, scale, blocks); };
+    return
+        [=, y = output(), elements = element_codes(s.element()), scale = scale_codes(s.element()),
+         units = blocks / s.unit_blocks()] { kernel(y, elements, scale, units); };
 }
 
 static auto bind(mxq_quantize_fn *kernel, const slot &s, size_t blocks)
@@ -173,6 +201,28 @@ static auto bind(mxq_quantize_fn *kernel, const slot &s, size_t blocks)
     return [=, elements = static_cast<uint8_t *>(output()), scale = scale_output(),
             x = wide_values(s.type()), rule = mxq_scale_rule(s.element(), MXQ_SCALE_RCEIL)] {
         kernel(elements, scale, x, blocks, &rule);
+    };
+}
+
+static auto bind(mxq_operand_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, out = static_cast<float *>(output()), x = wide_values(s.type())] {
+        struct mxq_range range = MXQ_RANGE_EMPTY;
+        kernel(out, x, blocks, &range);
+    };
+}
+
+static auto bind(mxq_round_fn *kernel, const slot &, size_t blocks)
+{
+    return [=, out = output(), x = static_cast<const float *>(wide_values(MXQ_F32))] {
+        kernel(out, x, blocks);
+    };
+}
+
+static auto bind(mxq_output_fn *kernel, const slot &, size_t blocks)
+{
+    return [=, y = output(), acc = static_cast<const float *>(wide_values(MXQ_F32))] {
+        kernel(y, acc, nullptr, blocks * (MXQ_BLOCK / MXQ_PANEL));
     };
 }
 
@@ -236,10 +286,19 @@ static void for_each_working_set(const std::string &what, const traffic &t, cons
     }
 }
 
+/* A row without a BF16 unit has its F32 kernels in the BF16 slots, too. */
+static bool is_second_name(const slot &s, const row &r)
+{
+    return (s.is_in("panel") || s.is_in("round")) && s.type() == MXQ_BF16 &&
+           r.kernels->tile[MXQ_BF16].bytes != mxq_type_bytes(MXQ_BF16);
+}
+
 template <class Kernel>
 static void add_kernel(const char *kernel_name, size_t kernel_index, const slot &s, Kernel *kernel,
                        const row &r, const selection &select)
 {
+    if (is_second_name(s, r))
+        return;
     const char *code = mxq_kernel_isa(kernel_index, r.index);
     const traffic t = traffic_of(kernel, s);
     std::string label = limit_of(t);
@@ -253,11 +312,22 @@ static void add_kernel(const char *kernel_name, size_t kernel_index, const slot 
                          });
 }
 
+/* What multiplies is no stream: bench_gemm measures it. */
+static void add_kernel(const char *, size_t, const slot &, mxq_gemm_fn *, const row &,
+                       const selection &)
+{
+}
+
+static void add_kernel(const char *, size_t, const slot &, mxq_gemm_fused_fn *, const row &,
+                       const selection &)
+{
+}
+
 static void add_kernels(const row &r, const selection &select)
 {
     size_t index = 0;
 #define MXQ_KERNEL(name, family, at)                                                               \
-    add_kernel(#name, index++, slot() at, r.kernels->family at, r, select);
+    add_kernel(#name, index++, slot(#family) at, r.kernels->family at, r, select);
 #include "kernels.def"
 #undef MXQ_KERNEL
 }
@@ -363,7 +433,7 @@ static void add_public_functions(const row &r, const selection &select)
 {
     static const char *const types[MXQ_TYPES] = {"f32", "bf16", "f16"};
     for (size_t type = 0; type < MXQ_TYPES; type++) {
-        const slot s = slot()[MXQ_E4M3][type];
+        const slot s = slot("public")[MXQ_E4M3][type];
         add_public_function(std::string("mxq_quantize_e4m3_") + types[type],
                             traffic_of(r.kernels->quantize[MXQ_E4M3][type], s), s, r, select,
                             run_quantize);
@@ -492,9 +562,10 @@ static void add_rows(const selection &select)
             add_kernels(r, select);
             add_public_functions(r, select);
         }
-        if ((is_selected && !select.quick) || (r.available && is_widest))
+        const bool is_limit = is_widest && r.available && limits_of(r.kernels->isa);
+        if ((is_selected && !select.quick) || is_limit)
             add_limits(r, select);
-        if (r.available && is_widest) {
+        if (is_limit) {
             benchmark::AddCustomContext("limit_isa", r.kernels->isa);
             is_widest = false;
         }

@@ -37,6 +37,11 @@ static unsigned char *map_huge(size_t bytes)
     return start;
 }
 
+void *operand_memory(size_t bytes)
+{
+    return map_huge(bytes);
+}
+
 template <class Value> static Value *repeat(const std::vector<Value> &pattern, size_t bytes)
 {
     unsigned char *start = map_huge(bytes);

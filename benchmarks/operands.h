@@ -14,6 +14,9 @@ extern "C" {
 #include "kernels.h"
 }
 
+/* Memory of its own, as all operands have it: zeros, until the caller writes them.  Never freed. */
+void *operand_memory(size_t bytes);
+
 /* Inputs, each long enough for the largest working set.  Filled on first use. */
 const void *wide_values(mxq_type type);
 const uint8_t *element_codes(mxq_element element);

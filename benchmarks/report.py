@@ -204,15 +204,15 @@ def readme_table(run, command):
     return "\n".join(lines)
 
 
-def write_between_markers(path, text):
+def write_between(path, begin, end, text):
     with open(path, encoding="utf-8") as file:
         document = file.read()
-    if document.count(BEGIN) != 1 or document.count(END) != 1:
-        sys.exit(f"{path}: needs one {BEGIN} and one {END}")
-    head, rest = document.split(BEGIN)
-    _, tail = rest.split(END)
+    if document.count(begin) != 1 or document.count(end) != 1:
+        sys.exit(f"{path}: needs one {begin} and one {end}")
+    head, rest = document.split(begin)
+    _, tail = rest.split(end)
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+        file.write(f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 def main():
@@ -225,7 +225,7 @@ def main():
     sort_rows(run)
     print_report(run)
     if options.readme:
-        write_between_markers(options.readme, readme_table(run, options.command))
+        write_between(options.readme, BEGIN, END, readme_table(run, options.command))
 
 
 if __name__ == "__main__":

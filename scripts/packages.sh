@@ -7,7 +7,7 @@ set -eu
 build="gcc libc6-dev meson ninja-build pkg-config libjansson-dev libpthreadpool-dev git"
 test="$build g++ clang clang-format libclang-rt-14-dev libomp-14-dev libcmocka-dev libsimde-dev
   binutils python3 qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-bench="$build g++ libbenchmark-dev python3"
+bench="$build g++ libbenchmark-dev libopenblas-dev libdnnl-dev libgomp1 python3"
 
 case "${1:-}" in
 build) wanted=$build ;;

@@ -38,3 +38,28 @@ static inline void store_scales(void *dst, vec v)
 #include "limits/body.h"
 
 const struct limits limits_avx2 = LIMITS("avx2");
+
+/* The peak. */
+typedef __m256 peak_sum;
+typedef __m256 peak_factor;
+#define PEAK_CHAINS 12
+
+static inline peak_sum set_sum(float value)
+{
+    return _mm256_set1_ps(value);
+}
+
+static inline peak_factor set_factor(float value)
+{
+    return _mm256_set1_ps(value);
+}
+
+static inline __attribute__((always_inline)) void multiply_add(peak_sum *sum, peak_factor x,
+                                                               peak_factor w)
+{
+    __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(x), "x"(w));
+}
+
+#include "limits/peak.h"
+
+const struct limit_peak limit_peak_avx2 = {"avx2", "VFMADD231PS", PEAK_CHAINS * 16.0, run_peak};

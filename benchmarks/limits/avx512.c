@@ -38,3 +38,28 @@ static inline void store_scales(void *dst, vec v)
 #include "limits/body.h"
 
 const struct limits limits_avx512 = LIMITS("avx512");
+
+/* The peak. */
+typedef __m512 peak_sum;
+typedef __m512 peak_factor;
+#define PEAK_CHAINS 24
+
+static inline peak_sum set_sum(float value)
+{
+    return _mm512_set1_ps(value);
+}
+
+static inline peak_factor set_factor(float value)
+{
+    return _mm512_set1_ps(value);
+}
+
+static inline __attribute__((always_inline)) void multiply_add(peak_sum *sum, peak_factor x,
+                                                               peak_factor w)
+{
+    __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(w));
+}
+
+#include "limits/peak.h"
+
+const struct limit_peak limit_peak_avx512 = {"avx512", "VFMADD231PS", PEAK_CHAINS * 32.0, run_peak};

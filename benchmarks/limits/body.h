@@ -47,19 +47,46 @@ INLINE void widen(unsigned char *dst, const unsigned char *src, const unsigned c
     }
 }
 
+/* The next vector is VEC_BYTES on, or in another quarter.  Four chains: one would wait for its own
+ * results. */
+INLINE void read_vectors(void *dst, const unsigned char *src, size_t bytes, size_t apart,
+                         size_t ahead)
+{
+    const size_t step = apart == VEC_BYTES ? 4 * VEC_BYTES : VEC_BYTES;
+    const unsigned char *end = src + (apart == VEC_BYTES ? bytes : apart);
+    vec a = load(src), b = a, c = a, d = a;
+    for (const unsigned char *p = src; p < end; p += step) {
+        for (size_t line = 0; ahead && line < step; line += 64)
+            __builtin_prefetch(p + ahead + line);
+        a = mix(a, load(p));
+        b = mix(b, load(p + apart));
+        c = mix(c, load(p + 2 * apart));
+        d = mix(d, load(p + 3 * apart));
+    }
+    store(dst, mix(mix(a, b), mix(c, d)));
+}
+
+#define READ_AHEAD 4096
+
+static void read_one(void *dst, const void *src, size_t bytes)
+{
+    read_vectors(dst, src, bytes, VEC_BYTES, 0);
+}
+
+static void read_prefetched(void *dst, const void *src, size_t bytes)
+{
+    read_vectors(dst, src, bytes, VEC_BYTES, READ_AHEAD);
+}
+
+static void read_four(void *dst, const void *src, size_t bytes)
+{
+    read_vectors(dst, src, bytes, bytes / 4, 0);
+}
+
 static void read_only(void *dst, const void *src, void *scale, size_t blocks)
 {
     (void)scale;
-    const unsigned char *p = src;
-    const unsigned char *end = p + blocks * 128;
-    vec a = load(p), b = a, c = a, d = a; /* four chains: one would wait for its own results */
-    for (; p < end; p += 4 * VEC_BYTES) {
-        a = mix(a, load(p));
-        b = mix(b, load(p + VEC_BYTES));
-        c = mix(c, load(p + 2 * VEC_BYTES));
-        d = mix(d, load(p + 3 * VEC_BYTES));
-    }
-    store(dst, mix(mix(a, b), mix(c, d)));
+    read_one(dst, src, blocks * 128);
 }
 
 #define STREAM(name, direction, ratio, put)                                                        \
@@ -97,5 +124,8 @@ STREAM(nontemporal_1_to_2, widen, 2, store_nontemporal)
 
 #define LIMITS(isa)                                                                                \
     {                                                                                              \
-        isa, ORDINARY, NONTEMPORAL                                                                 \
+        isa, ORDINARY, NONTEMPORAL,                                                                \
+        {                                                                                          \
+            read_one, read_prefetched, read_four                                                   \
+        }                                                                                          \
     }

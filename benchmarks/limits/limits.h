@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* limits.h -- the machine's limits: streams that move the bytes of a kernel and do none of its
- * work.
+ * work, and loops that multiply and move next to nothing.
  *
  * A stream visits memory in the order of the kernels: blocks of 32 values on the wide side, 32
  * bytes on the narrow side, one scale byte a block.  Each instruction set has its own, in
@@ -27,11 +27,39 @@ enum limit_mix {
  * LIMIT_GROUP; pointers are aligned to 64 bytes. */
 typedef void limit_fn(void *dst, const void *src, void *scale, size_t blocks);
 
+/* Reads alone, in several ways: which one is fastest depends on the machine and on where the bytes
+ * are.  bytes is a multiple of 1024; one vector is written to dst. */
+typedef void limit_read_fn(void *dst, const void *src, size_t bytes);
+
+enum limit_read_way {
+    LIMIT_READ_ONE,        /* from the first byte to the last, as the hardware prefetches */
+    LIMIT_READ_PREFETCHED, /* the same, with software prefetches */
+    LIMIT_READ_FOUR        /* four quarters side by side: four streams for the prefetchers */
+};
+#define LIMIT_READ_WAYS 3
+
 struct limits {
     const char *isa;
     limit_fn *ordinary[LIMIT_MIXES];
     limit_fn *nontemporal[LIMIT_MIXES]; /* stores past the caches; NULL where there are none */
+    limit_read_fn *read[LIMIT_READ_WAYS];
 };
+
+/* The multipliers' peak: independent chains of one instruction whose operands are registers, or,
+ * for tiles, which must come from memory, lines of L1. */
+struct limit_peak {
+    const char *isa;
+    const char *instruction;
+    double step_flops;         /* of one step, a multiplication and an addition counting two */
+    void (*run)(size_t steps); /* at most 2^20 steps, or sums grow out of the ordinary */
+};
+
+extern const struct limit_peak limit_peak_avx2;
+extern const struct limit_peak limit_peak_avx512;
+extern const struct limit_peak limit_peak_avx512bf16;
+extern const struct limit_peak limit_peak_amx;
+extern const struct limit_peak limit_peak_neon;
+extern const struct limit_peak limit_peak_neonbf16;
 
 extern const struct limits limits_scalar;
 extern const struct limits limits_avx2;

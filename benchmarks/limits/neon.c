@@ -41,3 +41,28 @@ static inline void store_scales(void *dst, vec v)
 #include "limits/body.h"
 
 const struct limits limits_neon = LIMITS("neon");
+
+/* The peak. */
+typedef float32x4_t peak_sum;
+typedef float32x4_t peak_factor;
+#define PEAK_CHAINS 24
+
+static inline peak_sum set_sum(float value)
+{
+    return vdupq_n_f32(value);
+}
+
+static inline peak_factor set_factor(float value)
+{
+    return vdupq_n_f32(value);
+}
+
+static inline __attribute__((always_inline)) void multiply_add(peak_sum *sum, peak_factor x,
+                                                               peak_factor w)
+{
+    __asm__ volatile("fmla %0.4s, %1.4s, %2.4s" : "+w"(*sum) : "w"(x), "w"(w));
+}
+
+#include "limits/peak.h"
+
+const struct limit_peak limit_peak_neon = {"neon", "FMLA", PEAK_CHAINS * 8.0, run_peak};
