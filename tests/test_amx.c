@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_amx.c -- the AMX kernel as a guest: foreign tile configurations, threads, fork, permission.
  *
- * With MXQ_EMULATED the kernel runs over emulated tiles, on any machine; without, it takes AMX. */
+ * It runs on AMX; with MXQ_TRAPPED, as the same machine code, on an x86-64 machine without AMX, whose
+ * instructions are emulated one by one; with MXQ_EMULATED over emulated tiles on any machine. */
 #define _DEFAULT_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "cpu.h"
 #include "kernels.h"
 #include "random.h"
+#include "tile_trap.h"
 
 #if defined(MXQ_EMULATED)
 #include "amx/gemm.c" /* its tiles are those of the file */
@@ -184,7 +186,7 @@ static void test_shapes_of_child(void)
     test_shapes(3);
 }
 
-#if defined(MXQ_EMULATED)
+#if defined(MXQ_EMULATED) || defined(MXQ_TRAPPED)
 
 static enum mxq_status permit(void)
 {
@@ -194,6 +196,13 @@ static enum mxq_status permit(void)
 /* Returns 0 when the tests can run. */
 static int prepare(void)
 {
+#if defined(MXQ_TRAPPED)
+    if (strcmp(mxq_cpu_missing(MXQ_CPU_AMX), "AMX_TILE") != 0) {
+        printf("skipped: no machine that lacks nothing but AMX here\n");
+        return SKIPPED;
+    }
+    tile_trap_install();
+#endif
     return 0;
 }
 
