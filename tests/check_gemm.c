@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "oracle.h"
 
 /* Whether a row's BF16 slots hold kernels of a BF16 unit; else they hold its F32 kernels. */
 static int has_bf16(const struct check *c)
@@ -192,13 +193,27 @@ static void fill_y(struct check *c, float *y, size_t values, int is_bounded)
     }
 }
 
+/* Values whose sums are finite and keep many of their terms: what shows where a kernel errs. */
+static void fill_alike(struct check *c, enum mxq_type type, void *x)
+{
+    const int bits = random_below(&c->random, 2) ? 3 : 7;
+    for (size_t i = 0; i < MXQ_BLOCK; i++)
+        oracle_store(type, x, i,
+                     bounded(c, -4, 4, type == MXQ_F32 && bits == 7 ? 23 : bits) >>
+                         (type == MXQ_F32 ? 0 : 16));
+}
+
 static void fill_run(struct check *c, enum fill fill, uint64_t index, enum mxq_type type, void *x,
                      size_t blocks)
 {
     const size_t bytes = mxq_type_bytes(type);
     for (size_t b = 0; b < blocks; b++) {
         const struct fill_target t = {type, c->element, fill_scale(&c->random), index + b};
-        fill_block(&c->random, fill, &t, (unsigned char *)x + b * MXQ_BLOCK * bytes);
+        unsigned char *block = (unsigned char *)x + b * MXQ_BLOCK * bytes;
+        if (fill == FILL_EVERY || (fill == FILL_MIXED && random_below(&c->random, 500)))
+            fill_alike(c, type, block);
+        else
+            fill_block(&c->random, fill, &t, block);
     }
 }
 

@@ -180,7 +180,7 @@ static void print_matrix(const struct options *o)
     printf("%-20s", "");
     for (size_t row = 0; mxq_rows[row]; row++)
         if (is_selected(o, mxq_rows[row]))
-            printf("%-10s", mxq_rows[row]->isa);
+            printf("%-12s", mxq_rows[row]->isa);
     printf("\n");
     for (size_t k = 0; check_kernels[k].name; k++) {
         if (fnmatch(o->kernel, check_kernels[k].name, 0))
@@ -188,7 +188,7 @@ static void print_matrix(const struct options *o)
         printf("%-20s", check_kernels[k].name);
         for (size_t row = 0; mxq_rows[row]; row++)
             if (is_selected(o, mxq_rows[row]))
-                printf("%-10s", cells[k][row].text);
+                printf("%-12s", cells[k][row].text);
         printf("\n");
     }
 }

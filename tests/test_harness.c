@@ -375,6 +375,228 @@ static void quantize_leaves_flush_to_zero_on(uint8_t *elements, uint8_t *scale, 
 }
 #endif
 
+/* ------------------------------ Defects of operand, round and output -------------------------- */
+
+static void operand_takes_zero_for_the_smallest(float *out, const void *x, size_t blocks,
+                                                struct mxq_range *range)
+{
+    mxq_operand_f32_bf16_scalar(out, x, blocks, range);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if ((oracle_load(MXQ_BF16, x, i) & 0x7FFF) == 0)
+            range->low = 0;
+}
+
+static void operand_forgets_the_range(float *out, const void *x, size_t blocks,
+                                      struct mxq_range *range)
+{
+    struct mxq_range of_these = MXQ_RANGE_EMPTY;
+    mxq_operand_f32_bf16_scalar(out, x, blocks, &of_these);
+    *range = of_these;
+}
+
+static void round_truncates(void *out, const float *x, size_t blocks)
+{
+    mxq_round_f32_f32_scalar(out, x, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if ((f32_at(x, i) & 0x7FFFFFFF) < 0x7F800000)
+            oracle_store(MXQ_F32, out, i, f32_at(x, i) & 0xFFFF0000);
+}
+
+static void round_ignores_the_order(void *out, const float *x, size_t blocks)
+{
+    mxq_round_bf16_f32_scalar(out, x, blocks);
+}
+
+static void output_rounds_twice(void *y, const float *acc, const float *bias, size_t groups)
+{
+    uint16_t narrow[MXQ_PANEL];
+    float sum[MXQ_PANEL];
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t i = 0; i < MXQ_PANEL; i++)
+            sum[i] =
+                bias ? acc[g * MXQ_PANEL + i] + bias[g * MXQ_PANEL + i] : acc[g * MXQ_PANEL + i];
+        mxq_output_bf16_scalar(narrow, sum, NULL, 1);
+        for (size_t i = 0; i < MXQ_PANEL; i++)
+            sum[i] = (float)oracle_value(MXQ_BF16, narrow[i]);
+        mxq_output_f16_scalar((uint16_t *)y + g * MXQ_PANEL, sum, NULL, 1);
+    }
+}
+
+static void output_keeps_nan(void *y, const float *acc, const float *bias, size_t groups)
+{
+    mxq_output_f16_scalar(y, acc, bias, groups);
+    for (size_t i = 0; i < groups * MXQ_PANEL; i++)
+        if (!bias && (f32_at(acc, i) & 0x7FFFFFFF) > 0x7F800000)
+            oracle_store(MXQ_F16, y, i, 0x7E00 | (f32_at(acc, i) >> 16 & 0x8000));
+}
+
+static void output_ignores_the_bias(void *y, const float *acc, const float *bias, size_t groups)
+{
+    (void)bias;
+    mxq_output_f16_scalar(y, acc, NULL, groups);
+}
+
+/* ------------------------------------- Defects of panel --------------------------------------- */
+
+static void panel_takes_the_scale_of_its_neighbour(void *w, const uint8_t *elements,
+                                                   const uint8_t *scales, size_t blocks)
+{
+    mxq_panel_f32_e4m3_scalar(w, elements, scales, blocks);
+    for (size_t k = 0; blocks && k < MXQ_BLOCK; k++)
+        oracle_store(
+            MXQ_F32, w, k * MXQ_PANEL + 5,
+            oracle_unpack(MXQ_E4M3, MXQ_F32, elements[k / 2 * 32 + 10 + k % 2], scales[6]));
+}
+
+static void panel_swaps_even_and_odd(void *w, const uint8_t *elements, const uint8_t *scales,
+                                     size_t blocks)
+{
+    uint8_t swapped[MXQ_PANEL_ELEMENTS];
+    for (size_t b = 0; b < blocks; b++) {
+        for (size_t i = 0; i < MXQ_PANEL_ELEMENTS; i++)
+            swapped[i] = elements[b * MXQ_PANEL_ELEMENTS + (i ^ 1)];
+        mxq_panel_f32_e4m3_scalar((float *)w + b * MXQ_PANEL_ELEMENTS, swapped,
+                                  scales + b * MXQ_PANEL, 1);
+    }
+}
+
+static void panel_loses_the_sign_of_zero(void *w, const uint8_t *elements, const uint8_t *scales,
+                                         size_t blocks)
+{
+    mxq_panel_f32_e4m3_scalar(w, elements, scales, blocks);
+    for (size_t i = 0; i < blocks * MXQ_PANEL_ELEMENTS; i++)
+        if (f32_at(w, i) == 0x80000000)
+            oracle_store(MXQ_F32, w, i, 0);
+}
+
+/* -------------------------------------- Defects of gemm --------------------------------------- */
+
+enum gemm_defect {
+    SOUND,
+    IN_SEQUENCE,  /* one chain, k after k */
+    NOT_FUSED,    /* products rounded */
+    ODD_FIRST,    /* sound, too: a sum of two commutes */
+    SUMMED_FIRST, /* y + (d + d), not (y + d) + d */
+    FLUSHED,      /* dots below 2^-126 */
+    OVERWRITTEN,  /* y = d */
+    SHORT,        /* without the last sub-block */
+    SAME_STRIDE   /* the next row begins where this one ends */
+};
+
+static float gemm_dot(const void *x, const float *w, enum gemm_defect defect)
+{
+    volatile float chain[2] = {0, 0}; /* volatile: no contraction, whatever the compiler */
+    for (size_t k = 0; k < MXQ_BLOCK; k++) {
+        const float a = (float)oracle_value(MXQ_F32, f32_at(x, k)), b = w[k * MXQ_PANEL];
+        volatile float *sum = &chain[defect == IN_SEQUENCE ? 0 : k % 2];
+        const volatile float product = a * b;
+        *sum = defect == NOT_FUSED ? *sum + product : fmaf(a, b, *sum);
+    }
+    const float sum = defect == ODD_FIRST ? chain[1] + chain[0] : chain[0] + chain[1];
+    return defect == FLUSHED && fabsf(sum) < 0x1p-126f ? 0 : sum;
+}
+
+static void gemm_with(enum gemm_defect defect, float *y, size_t y_stride, const void *x,
+                      size_t x_stride, const void *w, size_t w_stride, size_t rows, size_t panels,
+                      size_t blocks)
+{
+    if (defect == SAME_STRIDE)
+        x_stride = blocks * MXQ_BLOCK * 4;
+    for (size_t i = 0; i < rows * panels * MXQ_PANEL; i++) {
+        const size_t r = i / (panels * MXQ_PANEL), n = i % (panels * MXQ_PANEL);
+        const float *column =
+            (const float *)(const void *)(F(w) + n / MXQ_PANEL * w_stride) + n % MXQ_PANEL;
+        float *to = &y[r * y_stride + n], all = 0;
+        for (size_t b = 0; b < blocks - (defect == SHORT && blocks > 4); b++) {
+            const float d = gemm_dot(F(x) + r * x_stride + b * MXQ_BLOCK * 4,
+                                     column + b * MXQ_PANEL_ELEMENTS, defect);
+            all += d;
+            if (defect != SUMMED_FIRST)
+                *to = defect == OVERWRITTEN && b == 0 ? d : *to + d;
+        }
+        if (defect == SUMMED_FIRST && blocks)
+            *to += all;
+    }
+}
+
+#define GEMM_DEFECT(name, defect)                                                                  \
+    static void name(float *y, size_t y_stride, const void *x, size_t x_stride, const void *w,     \
+                     size_t w_stride, size_t rows, size_t panels, size_t blocks)                   \
+    {                                                                                              \
+        gemm_with(defect, y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);            \
+    }
+GEMM_DEFECT(gemm_is_sound, SOUND)
+GEMM_DEFECT(gemm_adds_in_sequence, IN_SEQUENCE)
+GEMM_DEFECT(gemm_rounds_products, NOT_FUSED)
+GEMM_DEFECT(gemm_adds_odd_to_even, ODD_FIRST)
+GEMM_DEFECT(gemm_sums_blocks_first, SUMMED_FIRST)
+GEMM_DEFECT(gemm_flushes_subnormals, FLUSHED)
+GEMM_DEFECT(gemm_overwrites_y, OVERWRITTEN)
+GEMM_DEFECT(gemm_skips_the_last_block, SHORT)
+GEMM_DEFECT(gemm_ignores_the_stride, SAME_STRIDE)
+
+static void gemm_reads_past_the_end_of_x(float *y, size_t y_stride, const void *x, size_t x_stride,
+                                         const void *w, size_t w_stride, size_t rows, size_t panels,
+                                         size_t blocks)
+{
+    mxq_gemm_f32_scalar(y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);
+    sink = F(x)[(rows - 1) * x_stride + blocks * MXQ_BLOCK * 4];
+}
+
+static void gemm_writes_between_rows(float *y, size_t y_stride, const void *x, size_t x_stride,
+                                     const void *w, size_t w_stride, size_t rows, size_t panels,
+                                     size_t blocks)
+{
+    mxq_gemm_f32_scalar(y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);
+    if (rows > 1 && y_stride > panels * MXQ_PANEL)
+        y[panels * MXQ_PANEL] = 0;
+}
+
+/* In the BF16 slot, with another order of x than the tile says. */
+static void gemm_ignores_the_order(float *y, size_t y_stride, const void *x, size_t x_stride,
+                                   const void *w, size_t w_stride, size_t rows, size_t panels,
+                                   size_t blocks)
+{
+    mxq_gemm_bf16_scalar(y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);
+}
+
+/* ----------------------------------- Defects of gemm_fused ------------------------------------ */
+
+#define FUSED_ARGUMENTS                                                                            \
+    float *y, size_t y_stride, const float *x, size_t x_stride, const uint8_t *elements,           \
+        const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels, size_t blocks
+
+static void fused_reads_whole_lines_of_scales(FUSED_ARGUMENTS)
+{
+    mxq_gemm_f32_e5m2_scalar(y, y_stride, x, x_stride, elements, scales, panel_bytes, rows, panels,
+                             blocks);
+    sink = scales[(panels - 1) * panel_bytes + (blocks * MXQ_PANEL + 63) / 64 * 64];
+}
+
+static void fused_uses_the_scales_of_the_first_panel(FUSED_ARGUMENTS)
+{
+    for (size_t p = 0; p < panels; p++)
+        mxq_gemm_f32_e5m2_scalar(y + p * MXQ_PANEL, y_stride, x, x_stride,
+                                 elements + p * panel_bytes, scales, panel_bytes, rows, 1, blocks);
+}
+
+static void fused_drops_a_row(FUSED_ARGUMENTS)
+{
+    mxq_gemm_f32_e5m2_scalar(y, y_stride, x, x_stride, elements, scales, panel_bytes,
+                             rows > 6 ? 6 : rows, panels, blocks);
+}
+
+static void fused_flushes_its_sum(FUSED_ARGUMENTS)
+{
+    mxq_gemm_f32_e5m2_scalar(y, y_stride, x, x_stride, elements, scales, panel_bytes, rows, panels,
+                             blocks);
+    for (size_t i = 0; i < rows * panels * MXQ_PANEL; i++) {
+        float *to = &y[i / (panels * MXQ_PANEL) * y_stride + i % (panels * MXQ_PANEL)];
+        if (fabsf(*to) < 0x1p-126f)
+            *to = copysignf(0, *to);
+    }
+}
+
 /* -------------------------------------------- Plan -------------------------------------------- */
 
 struct defect {
@@ -391,8 +613,29 @@ struct defect {
             .slot = function                                                                       \
         }                                                                                          \
     }
-#define AMAX(function, expected)  DEFECT("amax_f32", amax[MXQ_F32], function, expected)
-#define SCALE(function, expected) DEFECT("scale_e8m0", scale[MXQ_E8M0], function, expected)
+/* A row with a BF16 unit, or without: what the kernels of the GEMM are told of their tiles. */
+#define BF16_TILE                                                                                  \
+    {                                                                                              \
+        .bytes = 2, .rows = 1, .panels = 2, .blocks = 4, .x_order = { 2, 0, 3, 1 }                 \
+    }
+#define F32_TILE                                                                                   \
+    {                                                                                              \
+        .bytes = 4, .rows = 1, .panels = 2, .blocks = 4                                            \
+    }
+#define TILED(kernel, slot, function, expected)                                                    \
+    {                                                                                              \
+#function, kernel, expected,                                                               \
+        {                                                                                          \
+            .slot = function, .tile = { F32_TILE, BF16_TILE }                                      \
+        }                                                                                          \
+    }
+#define GEMM(function, expected)  TILED("gemm_f32", gemm[MXQ_F32], function, expected)
+#define FUSED(function, expected) TILED("gemm_f32_e5m2", gemm_fused[MXQ_E5M2], function, expected)
+#define PANEL(function, expected)                                                                  \
+    TILED("panel_f32_e4m3", panel[MXQ_E4M3][MXQ_F32], function, expected)
+#define OUTPUT(function, expected) TILED("output_f16", output[MXQ_F16], function, expected)
+#define AMAX(function, expected)   DEFECT("amax_f32", amax[MXQ_F32], function, expected)
+#define SCALE(function, expected)  DEFECT("scale_e8m0", scale[MXQ_E8M0], function, expected)
 #define PACK(function, expected)                                                                   \
     DEFECT("pack_e4m3_f32", pack[MXQ_E4M3][MXQ_F32], function, expected)
 #define UNPACK(function, expected)                                                                 \
@@ -445,6 +688,37 @@ static const struct defect defects[] = {
     QUANTIZE(quantize_takes_the_scale_of_its_neighbour, CHECK_FAIL),
     QUANTIZE(quantize_ignores_its_rule, CHECK_FAIL),
     QUANTIZE(quantize_keeps_finite_values_of_nan_blocks, CHECK_FAIL),
+    TILED("operand_f32_bf16", operand[MXQ_BF16], mxq_operand_f32_bf16_scalar, CHECK_OK),
+    TILED("operand_f32_bf16", operand[MXQ_BF16], operand_takes_zero_for_the_smallest, CHECK_FAIL),
+    TILED("operand_f32_bf16", operand[MXQ_BF16], operand_forgets_the_range, CHECK_FAIL),
+    TILED("round_f32_f32", round[MXQ_F32], mxq_round_f32_f32_scalar, CHECK_OK),
+    TILED("round_f32_f32", round[MXQ_F32], round_truncates, CHECK_FAIL),
+    TILED("round_bf16_f32", round[MXQ_BF16], round_ignores_the_order, CHECK_FAIL),
+    OUTPUT(mxq_output_f16_scalar, CHECK_OK),
+    OUTPUT(output_rounds_twice, CHECK_FAIL),
+    OUTPUT(output_keeps_nan, CHECK_FAIL),
+    OUTPUT(output_ignores_the_bias, CHECK_FAIL),
+    PANEL(mxq_panel_f32_e4m3_scalar, CHECK_OK),
+    PANEL(panel_takes_the_scale_of_its_neighbour, CHECK_FAIL),
+    PANEL(panel_swaps_even_and_odd, CHECK_FAIL),
+    PANEL(panel_loses_the_sign_of_zero, CHECK_FAIL),
+    GEMM(gemm_is_sound, CHECK_OK),
+    GEMM(gemm_adds_odd_to_even, CHECK_OK),
+    GEMM(gemm_adds_in_sequence, CHECK_FAIL),
+    GEMM(gemm_rounds_products, CHECK_FAIL),
+    GEMM(gemm_sums_blocks_first, CHECK_FAIL),
+    GEMM(gemm_flushes_subnormals, CHECK_FAIL),
+    GEMM(gemm_overwrites_y, CHECK_FAIL),
+    GEMM(gemm_skips_the_last_block, CHECK_FAIL),
+    GEMM(gemm_ignores_the_stride, CHECK_FAIL),
+    GEMM(gemm_reads_past_the_end_of_x, CHECK_CRASH),
+    GEMM(gemm_writes_between_rows, CHECK_FAIL),
+    TILED("gemm_bf16", gemm[MXQ_BF16], gemm_ignores_the_order, CHECK_FAIL),
+    FUSED(mxq_gemm_f32_e5m2_scalar, CHECK_OK),
+    FUSED(fused_reads_whole_lines_of_scales, CHECK_CRASH),
+    FUSED(fused_uses_the_scales_of_the_first_panel, CHECK_FAIL),
+    FUSED(fused_drops_a_row, CHECK_FAIL),
+    FUSED(fused_flushes_its_sum, CHECK_FAIL),
 #if defined(__x86_64__)
     QUANTIZE(quantize_leaves_flush_to_zero_on, CHECK_FAIL),
 #endif
