@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "fpcontrol.h"
-#include "oracle.h"
-#include "random.h"
+#include "product.h"
 #include "tally.h"
 #include "workers.h"
 
@@ -178,6 +177,80 @@ static void run(enum mxq_element element, enum mxq_type type, enum mxq_scale_mod
         run_setting(&settings[i], &q, &wide, mode);
 }
 
+/* ------------------------------------------- Products ----------------------------------------- */
+
+/* Quantizes and packs the values x under a setting: the same bytes as without. */
+static void run_packing(const struct setting *s, const struct mxq_matrix *wide)
+{
+    static uint8_t packed[2][128 + (ROWS / 16 + 1) * (COLS / 32 + 1) * 544];
+    const struct mxq_format format = {MXQ_E4M3, MXQ_E8M0, 1, 32};
+    const uint64_t saved = fpcontrol_get();
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        fpcontrol_set(i ? s->bits : saved);
+        failed |= mxq_pack_matrix(packed[i], sizeof packed[i], &format, wide, NULL, NULL) != MXQ_OK;
+    }
+    const uint64_t after = fpcontrol_get();
+    fpcontrol_set(saved);
+    check(!failed, "mxq_pack_matrix fails");
+    check(after == s->bits, FPCONTROL_NAME " of the caller is changed by packing");
+    check(!memcmp(packed[0], packed[1], sizeof packed[0]), "packed weights differ");
+}
+
+/* Multiplies under a setting, on this thread and on others. */
+static void run_product(const struct setting *s, const struct product *p,
+                        struct product_memory *memory)
+{
+    static int changed;
+    struct workers workers = {3, 11, 0, worker_begin, worker_end, &changed};
+    const struct mxq_parallel parallel = workers_parallel(&workers);
+    const uint64_t saved = fpcontrol_get();
+    active = s;
+    changed = 0;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        fpcontrol_set(s->bits);
+        const char *message = product_run(p, memory, threads > 1 ? &parallel : NULL, p->plan.seed);
+        const uint64_t after = fpcontrol_get();
+        fpcontrol_set(saved);
+        tally.cases++;
+        if (*message)
+            tally_fail(&tally, "%s under %s, isa %s\n    %s", message, s->name, mxq_isa(),
+                       product_text(&p->plan));
+        check(after == s->bits, FPCONTROL_NAME " of the caller is changed by mxq_matmul");
+        check(!changed, FPCONTROL_NAME " of a worker is changed by mxq_matmul");
+    }
+}
+
+/* Products of few rows and of many, of every kind of x, with sums and results that are subnormal. */
+static void run_products(void)
+{
+    struct random r = {13};
+    struct product_memory memory = {.guards[0].map = NULL};
+    for (int i = 0; i < 4 * PRODUCT_XS; i++) {
+        struct product_plan plan = product_plan(&r);
+        struct product p;
+        plan.m = i % 2 ? 40 : 3;
+        plan.n = 70;
+        plan.k = 100;
+        plan.x = i % PRODUCT_XS;
+        plan.x_compute = plan.x < PRODUCT_X_QUANTIZED ? plan.x_compute : MXQ_X_AS_IS;
+        plan.values = i % 4 ? PRODUCT_UNDERFLOW : PRODUCT_WIDE;
+        active = NULL;
+        product_make(&p, &plan);
+        for (size_t s = 0; s < sizeof settings / sizeof *settings; s++)
+            run_product(&settings[s], &p, &memory);
+        product_free(&p);
+    }
+    product_memory_free(&memory);
+    for (int type = 0; type < MXQ_TYPES; type++)
+        for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
+            const struct mxq_matrix wide = {x, (enum mxq_type)type, ROWS, COLS, COLS};
+            fill((enum mxq_type)type);
+            active = &settings[s];
+            run_packing(&settings[s], &wide);
+        }
+}
+
 int main(void)
 {
     struct mxq_isa_info info;
@@ -192,6 +265,7 @@ int main(void)
             for (int type = 0; type < MXQ_TYPES; type++)
                 for (int mode = 0; mode < MXQ_SCALE_MODES; mode += 3)
                     run((enum mxq_element)e, (enum mxq_type)type, (enum mxq_scale_mode)mode);
+        run_products();
     }
     return tally_end(&tally);
 }
