@@ -3,9 +3,9 @@
 #ifndef MXQ_UNROLL_H
 #define MXQ_UNROLL_H
 
-/* clang ignores gcc's. */
+/* clang ignores the pragma of gcc, and its own "unroll" comes too late to keep arrays out of memory. */
 #if defined(__clang__)
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
