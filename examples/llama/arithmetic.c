@@ -8,8 +8,8 @@
 
 #define LN2 0.69314718055994530942
 
-/* x = n ln 2 + r, and exp(r) by its Taylor series: r^11 / 11! is below 1e-12.  Without branches, so that
- * loops over it vectorise. */
+/* x = n ln 2 + r, and exp(r) by its Taylor series: r^11 / 11! is below 1e-12.  Without branches, so
+ * that loops over it vectorise. */
 double exponential(double x)
 {
     const double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
@@ -37,7 +37,7 @@ double exponential(double x)
     return x < -708 ? 0 : sum * power;
 }
 
-/* x = 2^e m with m in [sqrt(1/2), sqrt(2)), and log(m) = 2 atanh((m - 1) / (m + 1)) by its series. */
+/* x = 2^e m with m in [sqrt(1/2), sqrt(2)), and log(m) = 2 atanh((m - 1) / (m + 1)), a series. */
 double logarithm(double x)
 {
     int e;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* arithmetic.h -- everything that is computed outside mxq_matmul(), the same digits on every machine.
+/* arithmetic.h -- what is computed outside mxq_matmul(), the same digits on every machine.
  *
- * IEEE 754 fixes +, -, *, / and sqrt to the bit, so plain C does too, as long as the order of operations
- * is fixed and the compiler fuses none (-ffp-contract=off).  It does not fix exp, log, sin and cos, and
- * the C library picks among several of each by the CPU it finds: here they are polynomials in double
- * instead, far more exact than the F32 values that are made of them. */
+ * IEEE 754 fixes +, -, *, / and sqrt to the bit, so plain C does too, as long as the order of
+ * operations is fixed and the compiler fuses none (-ffp-contract=off).  It does not fix exp, log,
+ * sin and cos, and the C library picks among several of each by the CPU it finds: here they are
+ * polynomials in double instead, far more exact than the F32 values that are made of them. */
 #ifndef LLAMA_ARITHMETIC_H
 #define LLAMA_ARITHMETIC_H
 
@@ -33,8 +33,9 @@ double surprise(const float *x, size_t n, size_t index);
 
 /* ---- The F32 product, y = x w^T, for what is not quantized ----
  *
- * w is kept in panels of 16 outputs, [panel][k][16], so that one output is one SIMD lane: the compiler
- * vectorises over outputs, and each sum is plainly ((0 + x[0] w[0]) + x[1] w[1]) + ... in ascending k. */
+ * w is kept in panels of 16 outputs, [panel][k][16], so that one output is one SIMD lane: the
+ * compiler vectorises over outputs, and each sum is plainly ((0 + x[0] w[0]) + x[1] w[1]) + ... in
+ * ascending k. */
 #define PANEL 16
 
 static inline size_t panels_of(size_t n)
@@ -49,8 +50,8 @@ struct rows {
     size_t stride;
 };
 
-/* y[row][0 .. cols - 1] = sum over k of x[row][k] * panel[k][0 .. cols - 1], for at most 16 cols.  With
- * accumulate the sums start at y, else at 0. */
+/* y[row][0 .. cols - 1] = sum over k of x[row][k] * panel[k][0 .. cols - 1], for at most 16 cols.
+ * With accumulate the sums start at y, else at 0. */
 void multiply_panel(struct rows y, size_t cols, struct rows x, size_t k, const float *panel,
                     int accumulate);
 

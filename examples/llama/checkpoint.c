@@ -34,6 +34,12 @@ struct mapping map_file(const char *path)
     return m;
 }
 
+void unmap_file(struct mapping m)
+{
+    if (m.bytes)
+        munmap((void *)(uintptr_t)m.data, m.bytes);
+}
+
 static char *path_in(const struct checkpoint *c, const char *name)
 {
     const size_t bytes = strlen(c->folder) + strlen(name) + 2;
@@ -58,12 +64,11 @@ static json_t *parse_file(const char *path)
 {
     const struct mapping m = map_file(path);
     json_t *json = parse(path, m.data ? (const void *)m.data : "", m.bytes);
-    if (m.bytes)
-        munmap((void *)(uintptr_t)m.data, m.bytes);
+    unmap_file(m);
     return json;
 }
 
-/* ------------------------------------------- Tensors ------------------------------------------- */
+/* ------------------------------------------- Tensors ----------------------------------------- */
 
 static const struct {
     const char *name;
@@ -132,8 +137,23 @@ static void read_tensor(struct tensor *t, const json_t *entry, const uint8_t *da
     t->data = data + begin;
 }
 
-/* Appends the tensors of a file.  Its header stays in memory: names point into it. */
-static void read_shard(struct checkpoint *c, const char *path)
+/* A safetensors file.  Tensors point into all of it. */
+struct shard {
+    char *path;
+    struct mapping file;
+    json_t *header;
+};
+
+static void *grow(void *array, size_t count, size_t bytes)
+{
+    void *grown = realloc(array, (count ? count : 1) * bytes);
+    if (!grown)
+        fail(EXIT_INPUT, "out of memory: %zu x %zu bytes", count, bytes);
+    return grown;
+}
+
+/* Opens a file and appends its tensors.  Keeps `path`. */
+static void read_shard(struct checkpoint *c, char *path)
 {
     const struct mapping m = map_file(path);
     uint64_t length = 0;
@@ -144,15 +164,15 @@ static void read_shard(struct checkpoint *c, const char *path)
              path, (unsigned long long)length, m.bytes);
     const uint8_t *data = m.data + 8 + length;
     json_t *header = parse(path, m.data + 8, (size_t)length);
-    struct tensor *grown =
-        realloc(c->tensors, (c->tensor_count + json_object_size(header) + 1) * sizeof *grown);
-    if (!grown)
-        fail(EXIT_INPUT, "%s: out of memory", path);
-    c->tensors = grown;
+    c->shards = grow(c->shards, c->shard_count + 1, sizeof *c->shards);
+    c->shards[c->shard_count++] = (struct shard){path, m, header};
+    c->tensors = grow(c->tensors, c->tensor_count + json_object_size(header), sizeof *c->tensors);
     const char *name;
     json_t *entry;
-    json_object_foreach(header, name, entry) if (strcmp(name, "__metadata__"))
+    json_object_foreach(header, name, entry)
     {
+        if (!strcmp(name, "__metadata__"))
+            continue;
         struct tensor *t = &c->tensors[c->tensor_count++];
         *t = (struct tensor){.name = name, .file = path};
         read_tensor(t, entry, data, (size_t)(m.bytes - 8 - length));
@@ -238,7 +258,7 @@ float tensor_value(const struct tensor *t, size_t index)
     return value;
 }
 
-/* -------------------------------------------- Config ------------------------------------------- */
+/* -------------------------------------------- Config ----------------------------------------- */
 
 /* config.json, while it is read. */
 struct reader {
@@ -336,17 +356,27 @@ static void read_config(struct checkpoint *c, const char *path)
     json_decref(json);
 }
 
-/* Reads the config, and the one file of weights or the shards of the index. */
+/* Reads the config, and the shards of the index or the one file of weights. */
 void checkpoint_open(struct checkpoint *c, const char *folder)
 {
     *c = (struct checkpoint){.folder = folder};
-    char *config = path_in(c, "config.json"), *single = path_in(c, "model.safetensors"),
-         *index = path_in(c, "model.safetensors.index.json");
+    char *config = path_in(c, "config.json"), *index = path_in(c, "model.safetensors.index.json");
     read_config(c, config);
     if (!access(index, F_OK))
         read_shards(c, index);
     else
-        read_shard(c, single); /* which tensors' messages go on to name */
+        read_shard(c, path_in(c, "model.safetensors"));
     free(config);
     free(index);
+}
+
+void checkpoint_close(struct checkpoint *c)
+{
+    for (size_t i = 0; i < c->shard_count; i++) {
+        free(c->shards[i].path);
+        unmap_file(c->shards[i].file);
+        json_decref(c->shards[i].header);
+    }
+    free(c->shards);
+    free(c->tensors);
 }

@@ -2,8 +2,9 @@
 /* checkpoint.h -- a Hugging Face Llama folder: config.json, and tensors in safetensors files.
  *
  * A safetensors file is a 64-bit little-endian length, a JSON header of that length,
- * {"name": {"dtype": "BF16", "shape": [n, k], "data_offsets": [begin, end]}, ...}, and the data.  Files
- * are mapped, not read.  Nothing they say is believed: every field is checked against the file. */
+ * {"name": {"dtype": "BF16", "shape": [n, k], "data_offsets": [begin, end]}, ...}, and the data.
+ * Files are mapped, not read.  Nothing they say is believed: every field is checked against the
+ * file. */
 #ifndef LLAMA_CHECKPOINT_H
 #define LLAMA_CHECKPOINT_H
 
@@ -34,25 +35,29 @@ struct config {
     int tied; /* lm_head is the embedding */
 };
 
-struct checkpoint {
-    const char *folder;
-    struct config config;
-    struct tensor *tensors;
-    size_t tensor_count;
-    int is_quantized; /* a tensor is of 8-bit floats */
-};
-
 /* A file, mapped to read. */
 struct mapping {
     const uint8_t *data;
     size_t bytes;
 };
 struct mapping map_file(const char *path);
+void unmap_file(struct mapping m);
 
-/* Opens a folder.  It stays mapped until the program ends. */
+struct checkpoint {
+    const char *folder;
+    struct config config;
+    struct tensor *tensors;
+    size_t tensor_count;
+    int is_quantized; /* a tensor is of 8-bit floats */
+    struct shard *shards;
+    size_t shard_count;
+};
+
+/* Opens a folder.  It stays mapped until it is closed. */
 void checkpoint_open(struct checkpoint *c, const char *folder);
+void checkpoint_close(struct checkpoint *c);
 
-/* Returns a tensor of a shape, [rows] when cols is 0, else [rows, cols]; fails when there is none. */
+/* Returns a tensor of a shape, [rows] when cols is 0, else [rows, cols]; fails if there is none. */
 const struct tensor *checkpoint_tensor(const struct checkpoint *c, const char *name, size_t rows,
                                        size_t cols);
 

@@ -10,7 +10,7 @@
 
 #define BLOCK 32 /* values that share a scale */
 
-/* Nothing is expected to fail here but for the weights themselves, which have been checked for that. */
+/* These calls cannot fail on arguments that are checked already; if one does, it says what. */
 static void require(enum mxq_status status, const char *call, const struct mxq_error *error)
 {
     if (status)
@@ -22,7 +22,7 @@ static struct mxq_format mxfp8(enum mxq_element element)
     return element == MXQ_E4M3 ? mxq_mxfp8_e4m3 : mxq_mxfp8_e5m2;
 }
 
-/* ------------------------------------------- Loading ------------------------------------------- */
+/* ------------------------------------------- Loading ----------------------------------------- */
 
 static void reserve_packed(struct linear *l, const struct mxq_format *format)
 {
@@ -118,7 +118,7 @@ void linear_free(struct linear *l)
     free(l->panels);
 }
 
-/* ------------------------------------------ Multiplying ---------------------------------------- */
+/* ------------------------------------------ Multiplying -------------------------------------- */
 
 void workspace_reserve(struct workspace *w, size_t m, size_t n, size_t k)
 {

@@ -9,8 +9,8 @@
 
 enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_MXFP8 };
 
-/* What linear layers compute with.  Plain layers, of F32 or BF16 weights, round their activations as
- * mxq_matmul() does, and then add in F32. */
+/* What linear layers compute with.  Plain layers, of F32 or BF16 weights, round their activations
+ * as mxq_matmul() does, and then add in F32. */
 struct numbers {
     enum precision weights;
     enum precision activations;

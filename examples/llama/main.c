@@ -22,34 +22,29 @@ static const char help[] =
     "       mxq-llama bench MODEL [OPTION]...\n"
     "\n"
     "eval prints the bits that the model needs per byte of a text, in windows of 513 bytes: 512\n"
-    "predictions each, no overlap; what is left at the end is ignored.  generate continues a "
-    "prompt.\n"
-    "bench prints tokens per second.  MODEL is a Hugging Face folder, of BF16 or F32 or as mxq "
-    "convert\n"
-    "writes it; for eval and generate, its tokens must be bytes.\n"
+    "predictions each, no overlap; what is left at the end is ignored.  generate continues a\n"
+    "prompt.  bench prints tokens per second.  MODEL is a Hugging Face folder, of BF16 or F32,\n"
+    "or as mxq convert writes it; for eval and generate, its tokens must be bytes.\n"
     "\n"
     "Options:\n"
     "  --weights f32|bf16|mxfp8      of the linear layers but lm_head (default: mxfp8)\n"
     "  --activations f32|bf16|mxfp8  what they are rounded to before each of these layers\n"
     "                                (default: f32 with --weights f32, else bf16)\n"
     "  --element e4m3|e5m2           of what is quantized here (default: e4m3, or as the model)\n"
-    "  --scale MODE                  rule of the scales of what is quantized here: rceil "
-    "(default),\n"
-    "                                floor, ceil, even or ct\n"
+    "  --scale MODE                  rule of the scales of what is quantized here: rceil\n"
+    "                                (default), floor, ceil, even or ct\n"
     "  --batch N                     tokens per forward pass, at most (default: 512)\n"
     "  --threads N                   (default: one per processor)\n"
     "  --isa NAME                    instruction set: see mxq isa (default: the best)\n"
     "  --json                        print a JSON object\n"
     "  --text FILE, --windows N      eval: the text, and how much of it (default: all)\n"
-    "  --prompt TEXT, --tokens N     generate: the prompt, and how many tokens to add (default: "
-    "128,\n"
-    "                                or what the context leaves)\n"
+    "  --prompt TEXT, --tokens N     generate: the prompt, and how many tokens to add (default:\n"
+    "                                128, or what the context leaves)\n"
     "  --temperature T, --seed S     generate: at random (default: 0, the likeliest token; 0)\n"
     "  --help                        print this\n"
     "\n"
-    "Neither --batch, --threads nor --isa change a digit.  With --weights f32 or bf16 the layers "
-    "run in\n"
-    "plain F32, to compare with.\n"
+    "Neither --batch, --threads nor --isa change a digit.  With --weights f32 or bf16 the layers\n"
+    "run in plain F32, to compare with.\n"
     "\n"
     "Exit status: 0 ok, 1 bad input, 2 wrong usage.\n";
 
@@ -73,7 +68,7 @@ struct run {
     struct mxq_parallel parallel;
 };
 
-/* ------------------------------------------- Options ------------------------------------------- */
+/* ------------------------------------------- Options ----------------------------------------- */
 
 static uint64_t integer(const char *option, const char *text, uint64_t from, uint64_t to)
 {
@@ -207,7 +202,7 @@ static void select_isa(const char *name)
     fail(EXIT_USAGE, "--isa = %s, not available; here are %s", name, list);
 }
 
-/* ------------------------------------------- Output -------------------------------------------- */
+/* ------------------------------------------- Output ------------------------------------------ */
 
 static double seconds_now(void)
 {
@@ -231,7 +226,7 @@ static void print_json(const struct run *r, json_t *object)
     json_decref(object);
 }
 
-/* ------------------------------------------ Commands ------------------------------------------- */
+/* ------------------------------------------ Commands ----------------------------------------- */
 
 static void load(struct model *m, const struct run *r, size_t positions, size_t logit_rows)
 {
@@ -291,6 +286,7 @@ static void eval(const struct run *r)
         printf("%.5f bits per byte, %zu predictions in %zu windows of %d bytes, %.1f s\n", mean,
                windows * WINDOW, windows, WINDOW + 1, seconds);
     model_free(&m);
+    unmap_file(text);
 }
 
 /* Runs a prompt in as many passes as it takes; returns the logits behind it. */
@@ -411,6 +407,7 @@ int main(int argc, char **argv)
     r.parallel = mxq_pthreadpool(r.pool);
     commands[command].run(&r);
     pthreadpool_destroy(r.pool);
+    checkpoint_close(&r.checkpoint);
     if (fflush(stdout) || ferror(stdout))
         fail(EXIT_INPUT, "standard output: cannot write");
     return 0;

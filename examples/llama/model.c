@@ -40,7 +40,7 @@ static size_t values_of_head(const struct model *m)
     return m->positions * panels_of(m->config.head_dim) * PANEL;
 }
 
-/* ------------------------------------------- Loading ------------------------------------------- */
+/* ------------------------------------------- Loading ----------------------------------------- */
 
 static void load_linear(struct linear *l, const struct checkpoint *c, size_t layer,
                         const char *name, size_t n, size_t k, const struct numbers *numbers,
@@ -157,7 +157,7 @@ void model_free(struct model *m)
     free(m->scores);
 }
 
-/* --------------------------------------- The forward pass -------------------------------------- */
+/* --------------------------------------- The forward pass ------------------------------------ */
 
 /* Some tokens on their way through a layer. */
 struct pass {

@@ -27,16 +27,16 @@ struct model {
     struct rows hidden, normed, q, k, v, attended, gate, up, logits;
 };
 
-/* Loads and packs the weights, and allocates all memory: for passes of up to `batch` tokens, of which
- * the last `logit_rows` have logits, and for `positions` tokens in all. */
+/* Loads and packs the weights, and allocates all memory: for passes of up to `batch` tokens, of
+ * which the last `logit_rows` have logits, and for `positions` tokens in all. */
 void model_load(struct model *m, const struct checkpoint *c, const struct numbers *numbers,
                 const struct mxq_parallel *parallel, size_t positions, size_t batch,
                 size_t logit_rows);
 void model_free(struct model *m);
 
-/* Runs `count` tokens, which are bytes, from a position; those before it have been run.  Returns the
- * logits of the last `logit_rows` tokens, [logit_rows][vocab_size].  A token's logits are the same bits
- * however the tokens are cut into passes. */
+/* Runs `count` tokens, which are bytes, from a position; those before it have been run.  Returns
+ * the logits of the last `logit_rows` tokens, [logit_rows][vocab_size].  A token's logits are the
+ * same bits however the tokens are cut into passes. */
 const float *model_forward(struct model *m, const uint8_t *tokens, size_t count, size_t position,
                            size_t logit_rows);
 

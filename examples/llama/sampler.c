@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sampler.c -- greedy, or at random by temperature: the same tokens for the same seed, everywhere. */
+/* sampler.c -- greedy, or at random by temperature; a seed gives the same tokens everywhere. */
 #include "sampler.h"
 
 #include "arithmetic.h"

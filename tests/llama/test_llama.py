@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of mxq-llama from outside: the bits per byte that the model is known to need, the same digits
-on every instruction set, for any number of threads and any batch, and a clear error for what is wrong.
+"""Tests of mxq-llama from outside: the bits per byte that the model is known to need, the same
+digits on every instruction set, for any number of threads and any batch, and a clear error for what
+is wrong.
 
     python3 test_llama.py MXQ_LLAMA MXQ MODEL [unittest options]
 
@@ -120,8 +121,8 @@ class Digits(Temporary):
 
     def test_kept_layers_stay_plain(self):
         converted = self.path("kept")
-        subprocess.run([MXQ, "convert", "--quiet", "--only", "*.down_proj.weight", MODEL, converted],
-                       check=True)
+        only = ["--only", "*.down_proj.weight"]
+        subprocess.run([MXQ, "convert", "--quiet", *only, MODEL, converted], check=True)
         self.assertNotIn(bits(model=converted), [bits(), bits("--weights", "bf16")])
 
     def test_shards_are_the_same(self):
