@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <iomanip>
+#include <iterator>
 #include <map>
 #include <sstream>
-#include <vector>
 
 #include "threads.h"
 #include "timing.h"
@@ -78,20 +78,16 @@ struct read_trial {
 
 static std::map<std::string, read_trial> read_trials;
 
+/* The best of some rounds: a neighbour makes a way slower, never faster. */
 static read_trial try_reads(rotation *weights, size_t copy_bytes, size_t threads)
 {
-    std::vector<double> rates[LIMIT_READ_WAYS];
+    read_trial trial{};
     for (int round = 0; round < 11; round++)
         for (size_t way = 0; way < LIMIT_READ_WAYS; way++)
-            rates[way].push_back(
-                read_rate(widest_streams().read[way], weights, copy_bytes, threads));
-    read_trial trial{};
-    for (size_t way = 0; way < LIMIT_READ_WAYS; way++) {
-        std::nth_element(rates[way].begin(), rates[way].begin() + 5, rates[way].end());
-        trial.rates[way] = rates[way][5];
-        if (trial.rates[way] > trial.rates[trial.best])
-            trial.best = way;
-    }
+            trial.rates[way] = std::max(trial.rates[way], read_rate(widest_streams().read[way],
+                                                                    weights, copy_bytes, threads));
+    trial.best = static_cast<size_t>(
+        std::max_element(std::begin(trial.rates), std::end(trial.rates)) - std::begin(trial.rates));
     return trial;
 }
 
