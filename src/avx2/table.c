@@ -59,7 +59,7 @@ const struct mxq_kernels mxq_kernels_avx2 = {
 
     /* Without a BF16 unit F32 is the faster one for BF16 values too: their slots hold the F32 kernels. */
     /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2 },
-    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2 },
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4 },
+    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4 },
 };
 /* clang-format on */

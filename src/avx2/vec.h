@@ -155,15 +155,17 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
 
 MXQ_INLINE void vec_decode_pair(vec_ps even[2], vec_ps odd[2], const uint8_t *p, int mantissa_bits)
 {
-    /* The code in the upper byte, shifted down under copies of its sign, which are cleared but for the
-     * first.  Unpacking works in 128-bit lanes: n 0-3 and 8-11, then 4-7 and 12-15. */
+    /* One product sign-extends and shifts the evens, or the odds; copies of the sign are cleared but for
+     * the first.  Unpacking works in 128-bit lanes: n 0-3 and 8-11, then 4-7 and 12-15. */
+    const int shift = 7 - mantissa_bits;
     const vec codes = vec_load(p), zero = _mm256_setzero_si256();
-    const vec mask = _mm256_set1_epi16((short)(0x8000 | 0x7F << (7 - mantissa_bits)));
+    const vec mask = _mm256_set1_epi16((short)(0x8000 | 0x7F << shift));
     for (int i = 0; i < 2; i++) {
-        const vec words = i ? _mm256_unpackhi_epi8(zero, codes) : _mm256_unpacklo_epi8(zero, codes);
-        const vec bf16 = vec_and(_mm256_srai_epi16(words, 1 + mantissa_bits), mask);
-        even[i] = vec_as_ps(vec_sll(bf16, 16));
-        odd[i] = vec_as_ps(vec_and(bf16, vec_set1(0xFFFF0000)));
+        const vec pick = _mm256_set1_epi16((short)(i ? 0x100 << shift : 1 << shift));
+        const vec bf16 = vec_and(_mm256_maddubs_epi16(pick, codes), mask);
+        vec_ps *to = i ? odd : even;
+        to[0] = vec_as_ps(_mm256_unpacklo_epi16(zero, bf16));
+        to[1] = vec_as_ps(_mm256_unpackhi_epi16(zero, bf16));
     }
 }
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gemm.h -- the dequantize-accumulate GEMM microkernels, written once over
- * vec.h.
+/* gemm.h -- the dequantize-accumulate GEMM microkernels, written once over vec.h.
  *
- * A tile is some rows of x times some panels of w.  While a sub-block runs, the
- * even and the odd chain of each output of the tile stay in registers; y is
- * read and written once for each sub-block, in L1.  Loops over a tile have
- * constant bounds and must be unrolled, for registers have no index.
+ * A tile is some rows of x times some panels of w.  While a sub-block runs, the even and the odd chain
+ * of each output of the tile stay in registers; y is read and written once for each sub-block, in L1.
+ * Loops over a tile have constant bounds and must be unrolled, for registers have no index.
  *
  * An instruction set gives, besides what panel.h names:
  *
@@ -17,12 +15,11 @@
 #define MXQ_LANES_GEMM_H
 
 #include "lanes/panel.h"
+#include "unroll.h"
 
-#define UNROLL       _Pragma("GCC unroll 64")
 #define GEMM_VECTORS (GEMM_PANELS * PANEL_VECTORS)
 
-/* ------------------------------------- Operands of F32 in L1
- * ------------------------------------ */
+/* ------------------------------------ Operands of F32 in L1 ------------------------------------ */
 
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const float *x, size_t x_stride,
                           const float *w, size_t w_stride, size_t blocks, const size_t rows,
@@ -96,12 +93,10 @@ MXQ_INLINE void gemm_rows(float *y, size_t y_stride, const float *x, size_t x_st
             gemm_rows(y, y_stride, x, x_stride, w, w_stride, rows, blocks, 1);                     \
     }
 
-/* ---------------------------------- Packed weights, in registers
- * -------------------------------- */
+/* --------------------------------- Packed weights, in registers -------------------------------- */
 
-/* How far ahead of a panel's codes to ask for the next: far enough for DRAM,
- * near enough to be in the same page or the next. */
-#define FUSED_PREFETCH 2048
+/* How far ahead of a panel's codes to ask for the next ones, so that DRAM has the time it takes. */
+#define FUSED_PREFETCH 4096
 
 struct packed_panels {
     const uint8_t *elements;
@@ -109,42 +104,61 @@ struct packed_panels {
     size_t panel_bytes;
 };
 
-/* Decoded weights are as small as 2^-136; x is made larger by this, so that no
- * product is subnormal. */
+/* Decoded weights are as small as 2^-136; x is made larger by this, so that no product is subnormal. */
 #define FUSED_X_SHIFT 100
+
+/* Copies a sub-block of some rows: next to each other they need one address register, not many. */
+MXQ_INLINE void load_rows(float values[FUSED_ROWS][MXQ_BLOCK], const float *x, size_t x_stride,
+                          const size_t rows)
+{
+    const vec_ps factor = vec_as_ps(vec_set1((uint32_t)(127 + FUSED_X_SHIFT) << 23));
+    UNROLL
+    for (size_t i = 0; i < rows * MXQ_BLOCK; i += VEC_LANES) {
+        const size_t r = i / MXQ_BLOCK, k = i % MXQ_BLOCK;
+        vec_store_ps(values[r] + k, vec_mul_ps(vec_load_ps(x + r * x_stride + k), factor));
+    }
+}
+
+/* y += dots * 2^(scale - 127), for one row and one panel. */
+MXQ_INLINE void add_scaled(float *y, const vec_ps *even, const vec_ps *odd, const vec_ps *factor)
+{
+    vec_ps dot[PANEL_VECTORS];
+    UNROLL
+    for (size_t v = 0; v < PANEL_VECTORS; v++)
+        dot[v] = vec_mul_ps(vec_add_ps(even[v], odd[v]), factor[v]);
+    vec_order(dot);
+    UNROLL
+    for (size_t v = 0; v < PANEL_VECTORS; v++)
+        vec_store_ps(y + v * VEC_LANES, vec_add_ps(vec_load_ps(y + v * VEC_LANES), dot[v]));
+}
 
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const float *x, size_t x_stride,
                            struct packed_panels w, size_t blocks, const size_t rows,
                            const size_t panels, const struct mxq_element_info *e)
 {
     enum { V = PANEL_VECTORS };
-    const vec_ps x_factor = vec_as_ps(vec_set1((uint32_t)(127 + FUSED_X_SHIFT) << 23));
     for (size_t b = 0; b < blocks; b++) {
+        float values[FUSED_ROWS][MXQ_BLOCK];
         vec_ps chains[2][FUSED_SUMS]; /* even, odd */
+        load_rows(values, x + b * MXQ_BLOCK, x_stride, rows);
         UNROLL
         for (size_t i = 0; i < rows * panels * V; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
-        /* Next to each other the rows need one address register, not one for each.
-     */
-        float values[FUSED_ROWS][MXQ_BLOCK];
-        UNROLL
-        for (size_t i = 0; i < rows * MXQ_BLOCK; i += VEC_LANES) {
-            const size_t r = i / MXQ_BLOCK, k = i % MXQ_BLOCK;
-            vec_store_ps(values[r] + k,
-                         vec_mul_ps(vec_load_ps(x + r * x_stride + b * MXQ_BLOCK + k), x_factor));
-        }
-        for (size_t k = 0; k < MXQ_BLOCK; k += 2) {
+        for (size_t line = 0; line < MXQ_PANEL_ELEMENTS; line += 64) {
             UNROLL
-            for (size_t p = 0; p < panels; p++) {
-                vec_ps weight[2][V];
+            for (size_t i = 0; i < panels * 64; i += PAIR_BYTES) {
+                /* Pair by pair, so that the panels' chains take turns. */
+                const size_t p = i / PAIR_BYTES % panels, pair = i / PAIR_BYTES / panels;
+                const size_t k = line / MXQ_PANEL + 2 * pair;
                 const uint8_t *codes =
-                    w.elements + p * w.panel_bytes + b * MXQ_PANEL_ELEMENTS + k * MXQ_PANEL;
-                if (k % 4 == 0)
+                    w.elements + p * w.panel_bytes + b * MXQ_PANEL_ELEMENTS + line;
+                vec_ps weight[2][V];
+                if (pair == 0)
                     __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
-                vec_decode_pair(weight[0], weight[1], codes, e->mantissa_bits);
+                vec_decode_pair(weight[0], weight[1], codes + pair * PAIR_BYTES, e->mantissa_bits);
                 UNROLL
-                for (size_t i = 0; i < 2 * rows * V; i++) {
-                    const size_t odd = i % 2, v = i / 2 % V, r = i / 2 / V;
+                for (size_t j = 0; j < 2 * rows * V; j++) {
+                    const size_t odd = j % 2, v = j / 2 % V, r = j / 2 / V;
                     const size_t sum = (r * panels + p) * V + v;
                     chains[odd][sum] = vec_fma_ps(vec_broadcast_ps(values[r] + k + odd),
                                                   weight[odd][v], chains[odd][sum]);
@@ -157,20 +171,9 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const float *x, size_t x_s
             load_factors(factor, w.scales + p * w.panel_bytes + b * MXQ_PANEL,
                          PAIR_SHIFT(e) - FUSED_X_SHIFT);
             UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                float *to = y + r * y_stride + p * MXQ_PANEL;
-                vec_ps sum[V];
-                UNROLL
-                for (size_t v = 0; v < V; v++) {
-                    const size_t i = (r * panels + p) * V + v;
-                    sum[v] = vec_mul_ps(vec_add_ps(chains[0][i], chains[1][i]), factor[v]);
-                }
-                vec_order(sum);
-                UNROLL
-                for (size_t v = 0; v < V; v++)
-                    vec_store_ps(to + v * VEC_LANES,
-                                 vec_add_ps(vec_load_ps(to + v * VEC_LANES), sum[v]));
-            }
+            for (size_t r = 0; r < rows; r++)
+                add_scaled(y + r * y_stride + p * MXQ_PANEL, chains[0] + (r * panels + p) * V,
+                           chains[1] + (r * panels + p) * V, factor);
         }
     }
 }

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* panel.h -- packed weights to F32, written once over vec.h.
  *
- * With its sign in front and zeros between, an element code is the upper half
- * of a F32: the same mantissa, and an exponent that counts from 2^-127 and not
- * from 2^-bias.  That holds for subnormals too, as F32 subnormals, so that one
- * product with a power of two makes up for all of it.  (Some machines are slow
- * on subnormal operands; among weights that were scaled by their block, one in
- * 10^4 is one.)
+ * With its sign in front and zeros between, an element code is the upper half of a F32: the same
+ * mantissa, and an exponent that counts from 2^-127 and not from 2^-bias.  That holds for subnormals
+ * too, as F32 subnormals, so one product with a power of two makes up for all of it.  (Some machines
+ * are slow on subnormal operands; among weights scaled by their block, one in 10^4 is one.)
  *
- *   vec_ps                      a vector of F32, with vec_zero_ps _broadcast_ps
- * _load_ps _store_ps _add_ps _mul_ps _fma_ps; a type of its own, or gcc keeps
- * no sums of it in registers vec_decode_pair(even, odd, p, mbits)   one pair of
- * k, [16 n][2] codes, to two times 16 F32, times 2^-PAIR_SHIFT(e); the n in an
- * order of the instruction set's own vec_order(v)                from that
- * order to n = 0 .. 15, and back */
+ *   vec_ps            a vector of F32, with vec_zero_ps _broadcast_ps _load_ps _store_ps _add_ps
+ *                     _mul_ps _fma_ps; a type of its own, or gcc keeps no sums in registers
+ *   vec_decode_pair(even, odd, p, mbits)
+ *                     one pair of k, [16 n][2] codes, to two times 16 F32, times 2^-PAIR_SHIFT(e);
+ *                     the n in an order of the instruction set's own
+ *   vec_order(v)      from that order to n = 0 .. 15, and back */
 #ifndef MXQ_LANES_PANEL_H
 #define MXQ_LANES_PANEL_H
 
@@ -22,8 +20,7 @@
 #define PANEL_VECTORS (MXQ_PANEL / VEC_LANES)
 #define PAIR_BYTES    (2 * MXQ_PANEL)
 
-/* 2^-PAIR_SHIFT comes with a decoded value: the difference of the exponent
- * biases. */
+/* 2^-PAIR_SHIFT comes with a decoded value: the difference of the exponent biases. */
 #define PAIR_SHIFT(e) (127 - (e)->bias)
 
 /* 2^(scale - 127 + shift) of 16 scales, in the order of vec_decode_pair(). */
@@ -44,8 +41,7 @@ MXQ_INLINE void store_row(float *w, vec_ps row[PANEL_VECTORS], const vec_ps fact
         vec_store_ps(w + v * VEC_LANES, row[v]);
 }
 
-/* The next part of the panel is wanted when this one has been multiplied: bring
- * it at least to L2. */
+/* The next part of the panel is wanted when this one has been multiplied: bring it to L2 at least. */
 #define PANEL_PREFETCH 4096
 
 MXQ_INLINE void panel_blocks(float *w, const uint8_t *elements, const uint8_t *scales,
