@@ -42,12 +42,12 @@ typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, s
  * sub-block of a panel 512 codes, [16 pairs of k][16 n][2], and 16 scales, one for each n.  Both
  * operands are brought into a compute type first, F32 (any unit) or BF16 (units that multiply it):
  *
- *   compute   x                                  w, for each sub-block of a panel
- *   F32       32 F32 values a sub-block          [32 k][16 n] F32
- *   BF16      32 BF16 values a sub-block, each   [16 pairs of k][16 n][2] BF16
- *             four in the row's x_order
+ *   compute   x                              w, for each sub-block of a panel
+ *   F32       32 F32 values a sub-block      [32 k][16 n] F32
+ *   BF16      32 BF16 values a sub-block     [16 pairs of k][16 n][2] BF16
  *
- * A row without a BF16 unit has its F32 kernels in the BF16 slots too; mxq_tile.bytes tells. */
+ * In BF16 each four k are in the row's k_order, in x and in w: the unit decides which two are a pair.  A
+ * row without a BF16 unit has its F32 kernels in the BF16 slots too; mxq_tile.bytes tells. */
 
 #define MXQ_PANEL          16  /* outputs n of a panel */
 #define MXQ_PANEL_ELEMENTS 512 /* codes of a sub-block of a panel */
@@ -91,13 +91,13 @@ typedef void mxq_gemm_fn(float *y, size_t y_stride, const void *x, size_t x_stri
                          const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
                          size_t blocks);
 
-/* The same from F32 x and packed weights, unpacked in registers, for any number of panels; x_stride is in
- * values.  Panel p begins at elements + p * panel_bytes, its scales at scales + p * panel_bytes.  The
- * dots are of bare elements and the scale is applied to them: y = fma(d, 2^(scale - 127), y).  That is
- * the canonical result where mxq_matmul()'s range guard allows it. */
-#define MXQ_FUSED_X_LOW  (-120) /* x must be a multiple of this power of two, */
+/* The same from x of the compute type and packed weights, unpacked in registers, for any number of panels.
+ * Panel p begins at elements + p * panel_bytes, its scales at scales + p * panel_bytes.  The dots are of
+ * bare elements and the scale is applied to them: y = y + d * 2^(scale - 127).  That is the canonical
+ * result where mxq_matmul()'s range guard allows it. */
+#define MXQ_FUSED_X_LOW  (-120) /* F32 x must be a multiple of this power of two, */
 #define MXQ_FUSED_X_HIGH 27     /* and below this one: kernels multiply it by up to 2^100 */
-typedef void mxq_gemm_fused_fn(float *y, size_t y_stride, const float *x, size_t x_stride,
+typedef void mxq_gemm_fused_fn(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
                                const uint8_t *elements, const uint8_t *scales, size_t panel_bytes,
                                size_t rows, size_t panels, size_t blocks);
 
@@ -112,8 +112,9 @@ struct mxq_tile {
     uint8_t panels;     /* what one call of gemm may take, 1 .. MXQ_TILE_PANELS */
     uint8_t blocks;     /* sub-blocks to unpack at once, so that they stay in L1 */
     uint8_t flushes;    /* 1: what is below 2^-126 counts as zero; 2: in y too */
-    uint8_t x_order[4]; /* position i of four BF16 values holds k = x_order[i] */
-    uint8_t fused_rows; /* up to so many rows gemm_fused is the faster one */
+    uint8_t k_order[4]; /* position i of four BF16 values holds k = k_order[i] */
+    uint8_t fused_rows; /* up to so many rows gemm_fused is the faster one, */
+    uint8_t fused;      /* of this compute type: the slots of MXQ_BF16 hold it */
 };
 #define MXQ_TILE_PANELS 2
 #define MXQ_TILE_BYTES  32768 /* panels * blocks * 512 * bytes is at most this */
@@ -132,7 +133,7 @@ struct mxq_kernels {
     mxq_round_fn *round[MXQ_COMPUTES];
     mxq_panel_fn *panel[MXQ_ELEMENTS][MXQ_COMPUTES];
     mxq_gemm_fn *gemm[MXQ_COMPUTES];
-    mxq_gemm_fused_fn *gemm_fused[MXQ_ELEMENTS];
+    mxq_gemm_fused_fn *gemm_fused[MXQ_ELEMENTS][MXQ_COMPUTES];
     mxq_output_fn *output[MXQ_TYPES];
     struct mxq_tile tile[MXQ_COMPUTES];
 };

@@ -19,7 +19,7 @@
 #include "matrix.h"
 #include "packed.h"
 
-#define TASK_PANELS 4   /* panels of w of a task: how often x is read from L2 and not from beyond */
+#define TASK_PANELS 4 /* panels of w of a task: how often x is read from L2 and not from beyond */
 #define TASK_ROWS   ((size_t)128) /* rows of x of a task: how often an unpacked panel is used */
 #define TASK_COLS   (TASK_PANELS * MXQ_PANEL)
 #define CHUNK       64 /* sub-blocks of x that are converted at a time */
@@ -213,27 +213,35 @@ static int w_is_ordinary(const struct matmul *c)
            c->w.scale_high <= MXQ_SCALE_ORDINARY_HIGH;
 }
 
+#define NORMAL_LOW (-126)
+
+static struct exponents exponents_of_w(const struct matmul *c)
+{
+    return exponents_of_elements(c->w.info.format.element, c->w.scale_low, c->w.scale_high);
+}
+
+/* Whether x, times w with these exponents, suits the BF16 unit. */
+static int suits_bf16(struct matmul *c, struct exponents w)
+{
+    /* A subnormal may be a quantized one that BF16 does not have. */
+    return atomic_load(&c->low) >> 23 > 0 &&
+           (!c->row->tile[MXQ_BF16].flushes || dot_within(exponents_of_x(c), w, NORMAL_LOW));
+}
+
+/* Fused kernels take the dots of bare elements in the unit's own way, and scale them in F32. */
 static int allows_fused(struct matmul *c)
 {
     const struct exponents x = exponents_of_x(c);
-    return w_is_ordinary(c) && x.low >= MXQ_FUSED_X_LOW && x.high <= MXQ_FUSED_X_HIGH &&
-           dot_within(
-               x, exponents_of_elements(c->w.info.format.element, c->w.scale_low, c->w.scale_high),
-               F32_LOW);
+    if (!w_is_ordinary(c) || !dot_within(x, exponents_of_w(c), F32_LOW))
+        return 0;
+    return c->compute == MXQ_F32
+               ? x.low >= MXQ_FUSED_X_LOW && x.high <= MXQ_FUSED_X_HIGH
+               : suits_bf16(c, exponents_of_elements(c->w.info.format.element, 127, 127));
 }
-
-#define NORMAL_LOW (-126)
 
 static int allows_bf16(struct matmul *c)
 {
-    /* A subnormal may be a quantized one that BF16 does not have. */
-    if (!w_is_ordinary(c) || atomic_load(&c->low) >> 23 == 0)
-        return 0;
-    return !c->row->tile[MXQ_BF16].flushes ||
-           dot_within(
-               exponents_of_x(c),
-               exponents_of_elements(c->w.info.format.element, c->w.scale_low, c->w.scale_high),
-               NORMAL_LOW);
+    return w_is_ordinary(c) && suits_bf16(c, exponents_of_w(c));
 }
 
 /* Whether what y holds may be added to by a unit that flushes it. */
@@ -317,10 +325,9 @@ static void fused_task(void *context, size_t index)
     const uint8_t *panel = c->w.panels + p.panel * c->w.panel_bytes;
     const uint64_t fpenv = mxq_fpenv_enter();
     begin_sums(c, &p, sums);
-    c->row->gemm_fused[c->w.info.format.element](
-        sums, TASK_COLS, (const float *)(const void *)(c->x + p.row * c->x_stride_bytes),
-        c->x_stride_bytes / sizeof(float), panel, panel + c->w.scales, c->w.panel_bytes, p.rows,
-        p.panels, c->w.blocks);
+    c->row->gemm_fused[c->w.info.format.element][c->compute](
+        sums, TASK_COLS, c->x + p.row * c->x_stride_bytes, c->x_stride_bytes, panel,
+        panel + c->w.scales, c->w.panel_bytes, p.rows, p.panels, c->w.blocks);
     store_sums(c, &p, sums);
     mxq_fpenv_leave(fpenv);
 }
@@ -380,13 +387,16 @@ static void cut(struct matmul *c, int is_fused)
 
 static void multiply_all(struct matmul *c)
 {
-    const int wants_bf16 = x_is_bf16(c) && c->row->tile[MXQ_BF16].bytes == 2 &&
-                           c->m > c->row->tile[MXQ_BF16].fused_rows;
-    prepare(c, wants_bf16 ? MXQ_BF16 : MXQ_F32);
-    if (wants_bf16 && !(allows_bf16(c) && allows_accumulation(c)))
-        prepare(c, MXQ_F32);
-    const int is_fused = c->compute == MXQ_F32 && c->w.blocks && allows_fused(c) &&
-                         c->m <= c->row->tile[x_is_bf16(c) ? MXQ_BF16 : MXQ_F32].fused_rows;
+    const int has_unit = x_is_bf16(c) && c->row->tile[MXQ_BF16].bytes == 2;
+    const enum mxq_type unit = has_unit ? MXQ_BF16 : MXQ_F32;
+    const struct mxq_tile *tile = &c->row->tile[unit];
+    int is_fused = c->w.blocks && c->m <= tile->fused_rows;
+    prepare(c, is_fused ? (enum mxq_type)tile->fused : unit);
+    if (is_fused ? !allows_fused(c) : has_unit && !(allows_bf16(c) && allows_accumulation(c))) {
+        is_fused = 0;
+        if (c->compute != MXQ_F32)
+            prepare(c, MXQ_F32);
+    }
     cut(c, is_fused);
     c->panel = (w_is_ordinary(c) ? c->row : &mxq_kernels_scalar)
                    ->panel[c->w.info.format.element][c->compute];

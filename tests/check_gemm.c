@@ -17,7 +17,7 @@ void check_reorder(const struct check *c, void *to, const void *from, size_t blo
         uint16_t natural[4], ordered[4];
         memcpy(natural, (const unsigned char *)from + 2 * i, sizeof natural);
         for (size_t j = 0; j < 4; j++)
-            ordered[j] = natural[c->row->tile[MXQ_BF16].x_order[j]];
+            ordered[j] = natural[c->row->tile[MXQ_BF16].k_order[j]];
         memcpy((unsigned char *)to + 2 * i, ordered, sizeof ordered);
     }
 }
@@ -29,8 +29,31 @@ static void restore(const struct check *c, void *to, const void *from, size_t bl
         uint16_t natural[4], ordered[4];
         memcpy(ordered, (const unsigned char *)from + 2 * i, sizeof ordered);
         for (size_t j = 0; j < 4; j++)
-            natural[c->row->tile[MXQ_BF16].x_order[j]] = ordered[j];
+            natural[c->row->tile[MXQ_BF16].k_order[j]] = ordered[j];
         memcpy((unsigned char *)to + 2 * i, natural, sizeof natural);
+    }
+}
+
+/* The place of weight k of output n in a sub-block of a panel of BF16 values. */
+static size_t place_of(size_t k, size_t n)
+{
+    return (k / 2 * MXQ_PANEL + n) * 2 + k % 2;
+}
+
+/* Weights of a panel into the order of the row under test, or back; to is not from. */
+enum direction { TO_ROW, FROM_ROW };
+
+static void reorder_panel(const struct check *c, void *to, const void *from, size_t blocks,
+                          enum direction direction)
+{
+    for (size_t i = 0; i < blocks * MXQ_PANEL_ELEMENTS; i++) {
+        const size_t base = i - i % MXQ_PANEL_ELEMENTS;
+        const size_t k = i / MXQ_PANEL % MXQ_BLOCK, n = i % MXQ_PANEL;
+        const size_t natural =
+            base + place_of(k / 4 * 4 + c->row->tile[MXQ_BF16].k_order[k % 4], n);
+        const size_t ordered = base + place_of(k, n);
+        memcpy((unsigned char *)to + 2 * (direction == TO_ROW ? ordered : natural),
+               (const unsigned char *)from + 2 * (direction == TO_ROW ? natural : ordered), 2);
     }
 }
 
@@ -103,7 +126,15 @@ static void call_panel(const struct check *c, const struct mxq_kernels *row, voi
                        size_t blocks)
 {
     const enum mxq_type compute = row == c->reference ? reference_compute(c) : c->type;
-    row->panel[c->element][compute](data[0], data[1], data[2], blocks);
+    if (row == c->reference && compute == MXQ_BF16)
+        for (size_t b = 0; b < blocks; b++) { /* one after the other, for want of room */
+            uint16_t natural[MXQ_PANEL_ELEMENTS];
+            row->panel[c->element][compute](natural, (uint8_t *)data[1] + b * MXQ_PANEL_ELEMENTS,
+                                            (uint8_t *)data[2] + b * MXQ_PANEL, 1);
+            reorder_panel(c, (unsigned char *)data[0] + b * sizeof natural, natural, 1, TO_ROW);
+        }
+    else
+        row->panel[c->element][compute](data[0], data[1], data[2], blocks);
 }
 
 void check_panel(struct check *c)
@@ -267,26 +298,33 @@ static void fill_gemm(struct check *c, enum fill fill, const struct fill_target 
                  blocks * (MXQ_PANEL_ELEMENTS / MXQ_BLOCK));
 }
 
+/* The rows of x in the order of k, dense. */
+static const void *natural_rows(const struct check *c, const void *x, size_t blocks)
+{
+    static uint16_t natural[MOST_ROWS * MOST_BLOCKS * MXQ_BLOCK];
+    for (size_t r = 0; r < c->shape.rows; r++)
+        restore(c, natural + r * blocks * MXQ_BLOCK,
+                (const unsigned char *)x + r * c->shape.x_stride, blocks);
+    return natural;
+}
+
 static void call_gemm(const struct check *c, const struct mxq_kernels *row, void *const *data,
                       size_t blocks)
 {
-    static uint16_t ordered[MOST_ROWS * MOST_BLOCKS * MXQ_BLOCK];
+    static uint16_t w[MXQ_TILE_PANELS * MOST_BLOCKS * MXQ_PANEL_ELEMENTS];
     const struct check_shape *s = &c->shape;
-    const void *x = data[1];
-    size_t x_stride = s->x_stride;
-    enum mxq_type compute = c->type;
-    if (row == c->reference) {
-        compute = reference_compute(c);
-        if (compute == MXQ_BF16) {
-            x = ordered;
-            x_stride = blocks * MXQ_BLOCK * sizeof *ordered;
-            for (size_t r = 0; r < s->rows; r++)
-                restore(c, ordered + r * blocks * MXQ_BLOCK,
-                        (const unsigned char *)data[1] + r * s->x_stride, blocks);
-        }
+    const enum mxq_type compute = row == c->reference ? reference_compute(c) : c->type;
+    if (row != c->reference || compute == MXQ_F32) {
+        row->gemm[compute](data[0], s->y_stride, data[1], s->x_stride, data[2], s->w_stride,
+                           s->rows, s->panels, blocks);
+        return;
     }
-    row->gemm[compute](data[0], s->y_stride, x, x_stride, data[2], s->w_stride, s->rows, s->panels,
-                       blocks);
+    for (size_t p = 0; p < s->panels; p++)
+        reorder_panel(c, w + p * blocks * MXQ_PANEL_ELEMENTS,
+                      (const unsigned char *)data[2] + p * s->w_stride, blocks, FROM_ROW);
+    row->gemm[compute](data[0], s->y_stride, natural_rows(c, data[1], blocks),
+                       blocks * MXQ_BLOCK * sizeof(uint16_t), w,
+                       blocks * MXQ_PANEL_ELEMENTS * sizeof(uint16_t), s->rows, s->panels, blocks);
 }
 
 /* Room for the largest shape in any case. */
@@ -316,20 +354,26 @@ void check_gemm(struct check *c)
 
 /* ------------------------------------------ gemm_fused ---------------------------------------- */
 
+/* The scalar kernel of what a row has in its slot. */
+static enum mxq_type fused_compute(const struct check *c)
+{
+    return c->type == MXQ_BF16 ? (enum mxq_type)c->row->tile[MXQ_BF16].fused : MXQ_F32;
+}
+
 static void shape_fused(struct check *c)
 {
     const size_t blocks = c->current.blocks;
+    const size_t bytes = mxq_type_bytes(fused_compute(c));
     const size_t scales_bytes = (blocks * MXQ_PANEL + 63) / 64 * 64;
     struct check_shape *s = &c->shape;
     s->rows = some_rows(c);
     s->panels = 1 + random_below(&c->random, MOST_PANELS);
     s->y_stride = s->panels * MXQ_PANEL + some_gap(c);
-    s->x_stride = blocks * MXQ_BLOCK + some_gap(c);
+    s->x_stride = (blocks * MXQ_BLOCK + some_gap(c)) * bytes;
     s->w_stride = blocks * MXQ_PANEL_ELEMENTS + scales_bytes;
     c->family.operands[0].bytes =
         ((s->rows - 1) * s->y_stride + s->panels * MXQ_PANEL) * sizeof(float);
-    c->family.operands[1].bytes =
-        ((s->rows - 1) * s->x_stride + blocks * MXQ_BLOCK) * sizeof(float);
+    c->family.operands[1].bytes = (s->rows - 1) * s->x_stride + blocks * MXQ_BLOCK * bytes;
     c->family.operands[2].bytes = (s->panels - 1) * s->w_stride + blocks * MXQ_PANEL_ELEMENTS;
     c->family.operands[3].bytes = (s->panels - 1) * s->w_stride + blocks * MXQ_PANEL;
 }
@@ -340,24 +384,33 @@ struct window {
     int scale_low, scale_high;
 };
 
+static int between(struct check *c, int low, int high)
+{
+    return low + (int)random_below(&c->random, (uint32_t)(high - low) + 1);
+}
+
 static struct window some_window(struct check *c)
 {
     static const int mantissas[] = {7, 10, 23};
     const struct mxq_element_info *e = &mxq_elements[c->element];
     const int w_low = 1 - e->bias - e->mantissa_bits, w_high = e->emax + 1;
-    const int spread = (int)random_below(&c->random, 30);
+    const int flushes = fused_compute(c) == MXQ_BF16 && c->row->tile[MXQ_BF16].flushes;
+    const int least = flushes ? -126 : -149, spread = between(c, 0, 29);
     struct window w;
-    w.mantissa_bits = mantissas[random_below(&c->random, 3)];
-    const int low = MXQ_FUSED_X_LOW + w.mantissa_bits, high = MXQ_FUSED_X_HIGH - 1 - spread;
+    w.mantissa_bits = fused_compute(c) == MXQ_BF16 ? 7 : mantissas[random_below(&c->random, 3)];
+    /* Bare elements. */
+    int low = MXQ_FUSED_X_LOW + w.mantissa_bits;
+    if (low < least - w_low + w.mantissa_bits)
+        low = least - w_low + w.mantissa_bits;
+    const int high = MXQ_FUSED_X_HIGH - 1 - spread;
     const uint32_t where = random_below(&c->random, 4);
     w.x_low = where == 0   ? low
               : where == 1 ? high
-                           : low + (int)random_below(&c->random, (uint32_t)(high - low) + 1);
-    if (where == 2)
-        w.x_low = -4 - (int)random_below(&c->random, 10);
+              : where == 2 ? -between(c, 4, 29)
+                           : between(c, low, high);
     w.x_high = w.x_low + spread;
-    /* Scaled products: multiples of 2^-149, dots below 2^128. */
-    w.scale_low = 127 - 149 - (w.x_low - w.mantissa_bits) - w_low;
+    /* And scaled ones. */
+    w.scale_low = 127 + least - (w.x_low - w.mantissa_bits) - w_low;
     w.scale_high = 127 + 127 - 5 - (w.x_high + 1) - w_high;
     if (w.scale_low < MXQ_SCALE_ORDINARY_LOW)
         w.scale_low = MXQ_SCALE_ORDINARY_LOW;
@@ -369,12 +422,9 @@ static struct window some_window(struct check *c)
 static uint8_t scale_within(struct check *c, const struct window *w)
 {
     const uint32_t where = random_below(&c->random, 8);
-    return (uint8_t)(where == 0 ? w->scale_low
-                     : where == 1
-                         ? w->scale_high
-                         : w->scale_low +
-                               (int)random_below(&c->random,
-                                                 (uint32_t)(w->scale_high - w->scale_low) + 1));
+    return (uint8_t)(where == 0   ? w->scale_low
+                     : where == 1 ? w->scale_high
+                                  : between(c, w->scale_low, w->scale_high));
 }
 
 static void fill_fused(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
@@ -382,17 +432,20 @@ static void fill_fused(struct check *c, enum fill fill, const struct fill_target
 {
     const struct check_shape *s = &c->shape;
     const struct window w = some_window(c);
+    const enum mxq_type type = fused_compute(c);
     (void)t;
     memset(data[1], 0xFF, c->family.operands[1].bytes);
     memset(data[2], 0x7F, c->family.operands[2].bytes);
     memset(data[3], 0xFF, c->family.operands[3].bytes);
-    fill_y(c, data[0], c->family.operands[0].bytes / sizeof(float), 0);
+    fill_y(c, data[0], c->family.operands[0].bytes / sizeof(float),
+           type == MXQ_BF16 && c->row->tile[MXQ_BF16].flushes == 2);
     for (size_t r = 0; r < s->rows; r++)
         for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
             const uint32_t bits = fill == FILL_ZERO
                                       ? random_u32(&c->random) & 0x80000000
                                       : bounded(c, w.x_low, w.x_high, w.mantissa_bits);
-            memcpy((float *)data[1] + r * s->x_stride + i, &bits, sizeof bits);
+            oracle_store(type, (unsigned char *)data[1] + r * s->x_stride, i,
+                         bits >> (type == MXQ_F32 ? 0 : 16));
         }
     for (size_t p = 0; p < s->panels; p++)
         for (size_t b = 0; b < blocks; b++) {
@@ -406,16 +459,25 @@ static void call_fused(const struct check *c, const struct mxq_kernels *row, voi
                        size_t blocks)
 {
     const struct check_shape *s = &c->shape;
-    row->gemm_fused[c->element](data[0], s->y_stride, data[1], s->x_stride, data[2], data[3],
-                                s->w_stride, s->rows, s->panels, blocks);
+    const enum mxq_type compute = row == c->reference ? fused_compute(c) : c->type;
+    const void *x = data[1];
+    size_t x_stride = s->x_stride;
+    if (row == c->reference && compute == MXQ_BF16) {
+        x = natural_rows(c, x, blocks);
+        x_stride = blocks * MXQ_BLOCK * sizeof(uint16_t);
+    }
+    row->gemm_fused[c->element][compute](data[0], s->y_stride, x, x_stride, data[2], data[3],
+                                         s->w_stride, s->rows, s->panels, blocks);
 }
 
 void check_gemm_fused(struct check *c)
 {
-    c->element = (enum mxq_element)CHECK_INDEX(c, gemm_fused);
+    c->element = (enum mxq_element)(CHECK_INDEX(c, gemm_fused) / MXQ_COMPUTES);
+    c->type = (enum mxq_type)(CHECK_INDEX(c, gemm_fused) % MXQ_COMPUTES);
+    const size_t bytes = mxq_type_bytes(fused_compute(c));
     const struct check_family family = {
         .operands = {{"y", 0, 4, CHECK_UPDATED, 4, CHECK_NANS, .most_bytes = MOST_Y},
-                     {"x", 0, 4, CHECK_INPUT, 4, .most_bytes = MOST_X},
+                     {"x", 0, bytes, CHECK_INPUT, (int)bytes, .most_bytes = MOST_X},
                      {"elements", 0, 1, CHECK_INPUT, .most_bytes = MOST_PACKED},
                      {"scales", 0, 1, CHECK_INPUT, .most_bytes = MOST_PACKED}},
         .rules = 1,

@@ -253,7 +253,7 @@ static void test_tiles(void **state)
                         MXQ_TILE_BYTES);
             unsigned seen = 0;
             for (size_t k = 0; k < 4; k++)
-                seen |= 1u << tile->x_order[k];
+                seen |= 1u << tile->k_order[k];
             assert_int_equal(seen, 0xF);
             /* A row that inherits a kernel inherits what is said of it. */
             for (size_t j = i + 1; mxq_rows[j]; j++)

@@ -563,7 +563,7 @@ static void gemm_ignores_the_order(float *y, size_t y_stride, const void *x, siz
 /* ----------------------------------- Defects of gemm_fused ------------------------------------ */
 
 #define FUSED_ARGUMENTS                                                                            \
-    float *y, size_t y_stride, const float *x, size_t x_stride, const uint8_t *elements,           \
+    float *y, size_t y_stride, const void *x, size_t x_stride, const uint8_t *elements,            \
         const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels, size_t blocks
 
 static void fused_reads_whole_lines_of_scales(FUSED_ARGUMENTS)
@@ -616,7 +616,7 @@ struct defect {
 /* A row with a BF16 unit, or without: what the kernels of the GEMM are told of their tiles. */
 #define BF16_TILE                                                                                  \
     {                                                                                              \
-        .bytes = 2, .rows = 1, .panels = 2, .blocks = 4, .x_order = { 2, 0, 3, 1 }                 \
+        .bytes = 2, .rows = 1, .panels = 2, .blocks = 4, .k_order = { 2, 0, 3, 1 }                 \
     }
 #define F32_TILE                                                                                   \
     {                                                                                              \
@@ -629,8 +629,9 @@ struct defect {
             .slot = function, .tile = { F32_TILE, BF16_TILE }                                      \
         }                                                                                          \
     }
-#define GEMM(function, expected)  TILED("gemm_f32", gemm[MXQ_F32], function, expected)
-#define FUSED(function, expected) TILED("gemm_f32_e5m2", gemm_fused[MXQ_E5M2], function, expected)
+#define GEMM(function, expected) TILED("gemm_f32", gemm[MXQ_F32], function, expected)
+#define FUSED(function, expected)                                                                  \
+    TILED("gemm_f32_e5m2", gemm_fused[MXQ_E5M2][MXQ_F32], function, expected)
 #define PANEL(function, expected)                                                                  \
     TILED("panel_f32_e4m3", panel[MXQ_E4M3][MXQ_F32], function, expected)
 #define OUTPUT(function, expected) TILED("output_f16", output[MXQ_F16], function, expected)

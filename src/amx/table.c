@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* table.c -- the amx row of the kernel matrix: avx512bf16, with tiles for the product and x in the order
- * that they take.  Everything else has no use for tiles; with few rows nor has the product. */
+/* table.c -- the amx row of the kernel matrix: avx512, with tiles for the product, and operands of BF16 for
+ * them.  Everything else has no use for tiles, nor has a product with few rows. */
 #include "cpu.h"
 #include "kernels.h"
 
@@ -44,22 +44,24 @@ const struct mxq_kernels mxq_kernels_amx = {
     .round[MXQ_BF16]                = mxq_round_bf16_f32_amx,
 
     .panel[MXQ_E4M3][MXQ_F32]       = mxq_panel_f32_e4m3_avx512,
-    .panel[MXQ_E4M3][MXQ_BF16]      = mxq_panel_bf16_e4m3_avx512bf16,
+    .panel[MXQ_E4M3][MXQ_BF16]      = mxq_panel_bf16_e4m3_amx,
     .panel[MXQ_E5M2][MXQ_F32]       = mxq_panel_f32_e5m2_avx512,
-    .panel[MXQ_E5M2][MXQ_BF16]      = mxq_panel_bf16_e5m2_avx512bf16,
+    .panel[MXQ_E5M2][MXQ_BF16]      = mxq_panel_bf16_e5m2_amx,
 
     .gemm[MXQ_F32]                  = mxq_gemm_f32_avx512,
     .gemm[MXQ_BF16]                 = mxq_gemm_bf16_amx,
 
-    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_avx512,
-    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_f32_e5m2_avx512,
 
     .output[MXQ_F32]                = mxq_output_f32_avx512,
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
-    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16 },
-    .tile[MXQ_BF16] = {  2,     32,   2,      16,     2,       {0, 1, 2, 3},  4 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
+    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32 },
+    .tile[MXQ_BF16] = {  2,     32,   2,      16,     2,       {0, 1, 2, 3},  4, MXQ_F32 },
 };
 /* clang-format on */

@@ -50,16 +50,18 @@ const struct mxq_kernels mxq_kernels_avx2 = {
     .gemm[MXQ_F32]                  = mxq_gemm_f32_avx2,
     .gemm[MXQ_BF16]                 = mxq_gemm_f32_avx2,
 
-    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_avx2,
-    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_avx2,
+    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_avx2,
+    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_f32_e4m3_avx2,
+    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_avx2,
+    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_f32_e5m2_avx2,
 
     .output[MXQ_F32]                = mxq_output_f32_avx2,
     .output[MXQ_BF16]               = mxq_output_bf16_avx2,
     .output[MXQ_F16]                = mxq_output_f16_avx2,
 
     /* Without a BF16 unit F32 is the faster one for BF16 values too: their slots hold the F32 kernels. */
-    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4 },
-    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32 },
+    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32 },
 };
 /* clang-format on */

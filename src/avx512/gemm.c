@@ -10,6 +10,6 @@
 
 #include "lanes/gemm.h"
 
-GEMM_F32_KERNEL(mxq_gemm_f32_avx512)
+GEMM_KERNEL(mxq_gemm_f32_avx512)
 GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_avx512, MXQ_E4M3)
 GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_avx512, MXQ_E5M2)

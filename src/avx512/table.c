@@ -50,16 +50,18 @@ const struct mxq_kernels mxq_kernels_avx512 = {
     .gemm[MXQ_F32]                  = mxq_gemm_f32_avx512,
     .gemm[MXQ_BF16]                 = mxq_gemm_f32_avx512,
 
-    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_avx512,
-    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_f32_e5m2_avx512,
 
     .output[MXQ_F32]                = mxq_output_f32_avx512,
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
     /* Without a BF16 unit F32 is the faster one for BF16 values too: their slots hold the F32 kernels. */
-    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16 },
-    .tile[MXQ_BF16] = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
+    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32 },
+    .tile[MXQ_BF16] = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32 },
 };
 /* clang-format on */

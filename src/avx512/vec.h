@@ -51,8 +51,8 @@ static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(_mm512_mu
 
 typedef __m512 vec_ps;
 static inline vec_ps vec_zero_ps(void)              { return _mm512_setzero_ps(); }
-static inline vec_ps vec_broadcast_ps(const float *p) { return _mm512_set1_ps(*p); }
-static inline vec_ps vec_load_ps(const float *p)    { return _mm512_loadu_ps(p); }
+static inline vec_ps vec_broadcast_ps(const void *p) { return _mm512_set1_ps(*(const float *)p); }
+static inline vec_ps vec_load_ps(const void *p)     { return _mm512_loadu_ps((const float *)p); }
 static inline void vec_store_ps(float *p, vec_ps a) { _mm512_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm512_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm512_mul_ps(a, b); }

@@ -51,15 +51,17 @@ const struct mxq_kernels mxq_kernels_avx512bf16 = {
     .gemm[MXQ_F32]                  = mxq_gemm_f32_avx512,
     .gemm[MXQ_BF16]                 = mxq_gemm_bf16_avx512bf16,
 
-    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_avx512,
-    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_bf16_e4m3_avx512bf16,
+    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_bf16_e5m2_avx512bf16,
 
     .output[MXQ_F32]                = mxq_output_f32_avx512,
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
-    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16 },
-    .tile[MXQ_BF16] = {  2,     6,    2,      16,     1,       {2, 0, 3, 1},  8 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
+    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32 },
+    .tile[MXQ_BF16] = {  2,     6,    2,      16,     1,       {2, 0, 3, 1},  16, MXQ_BF16 },
 };
 /* clang-format on */

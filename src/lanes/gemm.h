@@ -5,24 +5,21 @@
  * of each output of the tile stay in registers; y is read and written once for each sub-block, in L1.
  * Loops over a tile have constant bounds and must be unrolled, for registers have no index.
  *
- * An instruction set gives, besides what panel.h names:
- *
- *   GEMM_ROWS GEMM_PANELS  the tile of gemm_f32
- *   FUSED_ROWS             rows of the largest tile of gemm_fused
- *   FUSED_PANELS(rows)     how many panels its tiles have
- *   FUSED_SUMS             output vectors of the largest one */
+ * An instruction set gives what panel.h names, and the sizes that tiles.h names. */
 #ifndef MXQ_LANES_GEMM_H
 #define MXQ_LANES_GEMM_H
 
 #include "lanes/panel.h"
-#include "unroll.h"
+#include "lanes/tiles.h"
 
 #define GEMM_VECTORS (GEMM_PANELS * PANEL_VECTORS)
+#define VEC_BYTES    (VEC_LANES * sizeof(float))
+#define ROW_BYTES    (MXQ_PANEL * sizeof(float)) /* of a k of w */
 
 /* ------------------------------------ Operands of F32 in L1 ------------------------------------ */
 
-MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const float *x, size_t x_stride,
-                          const float *w, size_t w_stride, size_t blocks, const size_t rows,
+MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                          const unsigned char *w, size_t w_stride, size_t blocks, const size_t rows,
                           const size_t panels)
 {
     const size_t vectors = panels * PANEL_VECTORS;
@@ -31,19 +28,21 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const float *x, size_t x_st
         UNROLL
         for (size_t i = 0; i < rows * vectors; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
-        const size_t end = (b + 1) * MXQ_BLOCK;
-        for (size_t k = b * MXQ_BLOCK; k < end; k += 2)
+        for (size_t k = b * MXQ_BLOCK; k < (b + 1) * MXQ_BLOCK; k += 2) {
             UNROLL
-        for (size_t odd = 0; odd < 2; odd++) {
-            vec_ps weight[GEMM_VECTORS];
-            UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                weight[v] = vec_load_ps(w + v / PANEL_VECTORS * w_stride + (k + odd) * MXQ_PANEL +
-                                        v % PANEL_VECTORS * VEC_LANES);
-            UNROLL
-            for (size_t i = 0; i < rows * vectors; i++)
-                chains[odd][i] = vec_fma_ps(vec_broadcast_ps(x + i / vectors * x_stride + k + odd),
-                                            weight[i % vectors], chains[odd][i]);
+            for (size_t odd = 0; odd < 2; odd++) {
+                const unsigned char *row = w + (k + odd) * ROW_BYTES;
+                vec_ps weight[GEMM_VECTORS];
+                UNROLL
+                for (size_t v = 0; v < vectors; v++)
+                    weight[v] = vec_load_ps(row + v / PANEL_VECTORS * w_stride +
+                                            v % PANEL_VECTORS * VEC_BYTES);
+                UNROLL
+                for (size_t i = 0; i < rows * vectors; i++)
+                    chains[odd][i] = vec_fma_ps(
+                        vec_broadcast_ps(x + i / vectors * x_stride + (k + odd) * sizeof(float)),
+                        weight[i % vectors], chains[odd][i]);
+            }
         }
         UNROLL
         for (size_t i = 0; i < rows * vectors; i++) {
@@ -54,68 +53,21 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const float *x, size_t x_st
     }
 }
 
-#define GEMM_TILE(n)                                                                               \
-    case n:                                                                                        \
-        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, n, panels);                       \
-        break
-
-/* All rows against some panels: whole tiles, then one with the rows that are
- * left. */
-MXQ_INLINE void gemm_rows(float *y, size_t y_stride, const float *x, size_t x_stride,
-                          const float *w, size_t w_stride, size_t rows, size_t blocks,
-                          const size_t panels)
-{
-    for (; rows >= GEMM_ROWS; rows -= GEMM_ROWS) {
-        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, GEMM_ROWS, panels);
-        y += GEMM_ROWS * y_stride;
-        x += GEMM_ROWS * x_stride;
-    }
-    switch (rows) {
-        GEMM_TILE(1);
-        GEMM_TILE(2);
-#if GEMM_ROWS > 3
-        GEMM_TILE(3);
-        GEMM_TILE(4);
-        GEMM_TILE(5);
-#endif
-    }
-}
-
-#define GEMM_F32_KERNEL(name)                                                                      \
-    void name(float *y, size_t y_stride, const void *x, size_t x_stride_bytes, const void *w,      \
-              size_t w_stride_bytes, size_t rows, size_t panels, size_t blocks)                    \
-    {                                                                                              \
-        const size_t x_stride = x_stride_bytes / sizeof(float);                                    \
-        const size_t w_stride = w_stride_bytes / sizeof(float);                                    \
-        if (panels == GEMM_PANELS)                                                                 \
-            gemm_rows(y, y_stride, x, x_stride, w, w_stride, rows, blocks, GEMM_PANELS);           \
-        else                                                                                       \
-            gemm_rows(y, y_stride, x, x_stride, w, w_stride, rows, blocks, 1);                     \
-    }
-
 /* --------------------------------- Packed weights, in registers -------------------------------- */
-
-/* How far ahead of a panel's codes to ask for the next ones, so that DRAM has the time it takes. */
-#define FUSED_PREFETCH 4096
-
-struct packed_panels {
-    const uint8_t *elements;
-    const uint8_t *scales;
-    size_t panel_bytes;
-};
 
 /* Decoded weights are as small as 2^-136; x is made larger by this, so that no product is subnormal. */
 #define FUSED_X_SHIFT 100
 
 /* Copies a sub-block of some rows: next to each other they need one address register, not many. */
-MXQ_INLINE void load_rows(float values[FUSED_ROWS][MXQ_BLOCK], const float *x, size_t x_stride,
-                          const size_t rows)
+MXQ_INLINE void load_rows(float values[FUSED_ROWS][MXQ_BLOCK], const unsigned char *x,
+                          size_t x_stride, const size_t rows)
 {
     const vec_ps factor = vec_as_ps(vec_set1((uint32_t)(127 + FUSED_X_SHIFT) << 23));
     UNROLL
     for (size_t i = 0; i < rows * MXQ_BLOCK; i += VEC_LANES) {
         const size_t r = i / MXQ_BLOCK, k = i % MXQ_BLOCK;
-        vec_store_ps(values[r] + k, vec_mul_ps(vec_load_ps(x + r * x_stride + k), factor));
+        const unsigned char *from = x + r * x_stride + k * sizeof(float);
+        vec_store_ps(values[r] + k, vec_mul_ps(vec_load_ps(from), factor));
     }
 }
 
@@ -132,7 +84,7 @@ MXQ_INLINE void add_scaled(float *y, const vec_ps *even, const vec_ps *odd, cons
         vec_store_ps(y + v * VEC_LANES, vec_add_ps(vec_load_ps(y + v * VEC_LANES), dot[v]));
 }
 
-MXQ_INLINE void fused_tile(float *y, size_t y_stride, const float *x, size_t x_stride,
+MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                            struct packed_panels w, size_t blocks, const size_t rows,
                            const size_t panels, const struct mxq_element_info *e)
 {
@@ -140,7 +92,7 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const float *x, size_t x_s
     for (size_t b = 0; b < blocks; b++) {
         float values[FUSED_ROWS][MXQ_BLOCK];
         vec_ps chains[2][FUSED_SUMS]; /* even, odd */
-        load_rows(values, x + b * MXQ_BLOCK, x_stride, rows);
+        load_rows(values, x + b * MXQ_BLOCK * sizeof(float), x_stride, rows);
         UNROLL
         for (size_t i = 0; i < rows * panels * V; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
@@ -177,61 +129,5 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const float *x, size_t x_s
         }
     }
 }
-
-/* Some rows, which make one tile, against all panels. */
-MXQ_INLINE void fused_panels(float *y, size_t y_stride, const float *x, size_t x_stride,
-                             struct packed_panels w, size_t panels, size_t blocks,
-                             const size_t rows, const struct mxq_element_info *e)
-{
-    for (; panels >= FUSED_PANELS(rows); panels -= FUSED_PANELS(rows)) {
-        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, FUSED_PANELS(rows), e);
-        y += FUSED_PANELS(rows) * MXQ_PANEL;
-        w.elements += FUSED_PANELS(rows) * w.panel_bytes;
-        w.scales += FUSED_PANELS(rows) * w.panel_bytes;
-    }
-    for (; panels; panels--) {
-        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, 1, e);
-        y += MXQ_PANEL;
-        w.elements += w.panel_bytes;
-        w.scales += w.panel_bytes;
-    }
-}
-
-#define FUSED_TILE(n)                                                                              \
-    case n:                                                                                        \
-        fused_panels(y, y_stride, x, x_stride, w, panels, blocks, n, e);                           \
-        break
-
-MXQ_INLINE void fused_rows(float *y, size_t y_stride, const float *x, size_t x_stride,
-                           struct packed_panels w, size_t rows, size_t panels, size_t blocks,
-                           const struct mxq_element_info *e)
-{
-    while (rows) {
-        /* Two halves are better than a large tile and a small one. */
-        const size_t some = rows >= 2 * FUSED_ROWS ? FUSED_ROWS
-                            : rows > FUSED_ROWS    ? (rows + 1) / 2
-                                                   : rows;
-        switch (some) {
-            FUSED_TILE(1);
-            FUSED_TILE(2);
-#if FUSED_ROWS > 2
-            FUSED_TILE(3);
-            FUSED_TILE(4);
-#endif
-        }
-        y += some * y_stride;
-        x += some * x_stride;
-        rows -= some;
-    }
-}
-
-#define GEMM_FUSED_KERNEL(name, element)                                                           \
-    void name(float *y, size_t y_stride, const float *x, size_t x_stride, const uint8_t *elements, \
-              const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels,               \
-              size_t blocks)                                                                       \
-    {                                                                                              \
-        const struct packed_panels w = {elements, scales, panel_bytes};                            \
-        fused_rows(y, y_stride, x, x_stride, w, rows, panels, blocks, &mxq_elements[element]);     \
-    }
 
 #endif

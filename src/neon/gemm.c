@@ -11,6 +11,6 @@
 
 #include "lanes/gemm.h"
 
-GEMM_F32_KERNEL(mxq_gemm_f32_neon)
+GEMM_KERNEL(mxq_gemm_f32_neon)
 GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_neon, MXQ_E4M3)
 GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_neon, MXQ_E5M2)

@@ -42,8 +42,8 @@ typedef float32x4_t vec_ps;
 static inline vec_ps vec_as_ps(vec a)               { return vreinterpretq_f32_u32(a); }
 static inline vec vec_of_ps(vec_ps a)               { return vreinterpretq_u32_f32(a); }
 static inline vec_ps vec_zero_ps(void)              { return vdupq_n_f32(0); }
-static inline vec_ps vec_broadcast_ps(const float *p) { return vld1q_dup_f32(p); }
-static inline vec_ps vec_load_ps(const float *p)    { return vld1q_f32(p); }
+static inline vec_ps vec_broadcast_ps(const void *p) { return vld1q_dup_f32((const float *)p); }
+static inline vec_ps vec_load_ps(const void *p)     { return vld1q_f32((const float *)p); }
 static inline void vec_store_ps(float *p, vec_ps a) { vst1q_f32(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return vaddq_f32(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }

@@ -56,15 +56,17 @@ const struct mxq_kernels mxq_kernels_neonbf16 = {
     .gemm[MXQ_F32]                  = mxq_gemm_f32_neon,
     .gemm[MXQ_BF16]                 = mxq_gemm_bf16_neonbf16,
 
-    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_neon,
-    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_neon,
+    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_neon,
+    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_f32_e4m3_neon,
+    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_neon,
+    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_f32_e5m2_neon,
 
     .output[MXQ_F32]                = mxq_output_f32_neon,
     .output[MXQ_BF16]               = mxq_output_bf16_neon,
     .output[MXQ_F16]                = mxq_output_f16_neon,
 
-    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2 },
-    .tile[MXQ_BF16] = {  2,     3,    1,      16,     0,       {0, 1, 2, 3},  2 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32 },
+    .tile[MXQ_BF16] = {  2,     3,    1,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32 },
 };
 /* clang-format on */

@@ -57,35 +57,39 @@ void mxq_gemm_bf16_scalar(float *y, size_t y_stride, const void *x, size_t x_str
     gemm(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, panels, blocks, MXQ_BF16);
 }
 
-MXQ_INLINE void gemm_fused(float *y, size_t y_stride, const float *x, size_t x_stride,
+MXQ_INLINE void gemm_fused(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
                            const uint8_t *elements, const uint8_t *scales, size_t panel_bytes,
-                           size_t rows, size_t panels, size_t blocks, enum mxq_element element)
+                           size_t rows, size_t panels, size_t blocks, enum mxq_element element,
+                           enum mxq_type compute)
 {
+    const size_t bytes = compute == MXQ_F32 ? 4 : 2;
     uint8_t ones[MXQ_PANEL];
     float w[MXQ_PANEL_ELEMENTS];
     memset(ones, 127, sizeof ones);
     for (size_t p = 0; p < panels; p++)
         for (size_t b = 0; b < blocks; b++) {
-            mxq_kernels_scalar.panel[element][MXQ_F32](
+            mxq_kernels_scalar.panel[element][compute](
                 w, elements + p * panel_bytes + b * MXQ_PANEL_ELEMENTS, ones, 1);
             for (size_t i = 0; i < rows * MXQ_PANEL; i++) {
                 const size_t r = i / MXQ_PANEL, n = i % MXQ_PANEL;
+                const char *values = (const char *)x + r * x_stride_bytes + b * MXQ_BLOCK * bytes;
                 const uint8_t scale = scales[p * panel_bytes + b * MXQ_PANEL + n];
                 float *sum = &y[r * y_stride + p * MXQ_PANEL + n];
-                *sum = fmaf(dot(x + r * x_stride + b * MXQ_BLOCK, w, n, MXQ_F32),
-                            power_of_two(scale - 127), *sum);
+                *sum = fmaf(dot(values, w, n, compute), power_of_two(scale - 127), *sum);
             }
         }
 }
 
-#define GEMM_FUSED_KERNEL(name, element)                                                           \
-    void name(float *y, size_t y_stride, const float *x, size_t x_stride, const uint8_t *elements, \
-              const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels,               \
-              size_t blocks)                                                                       \
+#define GEMM_FUSED_KERNEL(name, element, compute)                                                  \
+    void name(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,                     \
+              const uint8_t *elements, const uint8_t *scales, size_t panel_bytes, size_t rows,     \
+              size_t panels, size_t blocks)                                                        \
     {                                                                                              \
-        gemm_fused(y, y_stride, x, x_stride, elements, scales, panel_bytes, rows, panels, blocks,  \
-                   element);                                                                       \
+        gemm_fused(y, y_stride, x, x_stride_bytes, elements, scales, panel_bytes, rows, panels,    \
+                   blocks, element, compute);                                                      \
     }
 
-GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_scalar, MXQ_E4M3)
-GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_scalar, MXQ_E5M2)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_scalar, MXQ_E4M3, MXQ_F32)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_scalar, MXQ_E5M2, MXQ_F32)
+GEMM_FUSED_KERNEL(mxq_gemm_bf16_e4m3_scalar, MXQ_E4M3, MXQ_BF16)
+GEMM_FUSED_KERNEL(mxq_gemm_bf16_e5m2_scalar, MXQ_E5M2, MXQ_BF16)

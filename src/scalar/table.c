@@ -50,15 +50,17 @@ const struct mxq_kernels mxq_kernels_scalar = {
     .gemm[MXQ_F32]                  = mxq_gemm_f32_scalar,
     .gemm[MXQ_BF16]                 = mxq_gemm_bf16_scalar,
 
-    .gemm_fused[MXQ_E4M3]           = mxq_gemm_f32_e4m3_scalar,
-    .gemm_fused[MXQ_E5M2]           = mxq_gemm_f32_e5m2_scalar,
+    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_scalar,
+    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_bf16_e4m3_scalar,
+    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_scalar,
+    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_bf16_e5m2_scalar,
 
     .output[MXQ_F32]                = mxq_output_f32_scalar,
     .output[MXQ_BF16]               = mxq_output_bf16_scalar,
     .output[MXQ_F16]                = mxq_output_f16_scalar,
 
-    /*                   bytes  rows  panels  blocks  flushes  x order        fused rows */
-    .tile[MXQ_F32]  = {  4,     1,    1,      4,      0,       {0, 1, 2, 3},  1 },
-    .tile[MXQ_BF16] = {  2,     1,    1,      4,      0,       {0, 1, 2, 3},  1 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
+    .tile[MXQ_F32]  = {  4,     1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_F32 },
+    .tile[MXQ_BF16] = {  2,     1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_BF16 },
 };
 /* clang-format on */

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tiles.h -- cuts the work of a GEMM kernel into tiles of a size that its registers hold.
+ *
+ * The including file defines
+ *
+ *   GEMM_ROWS GEMM_PANELS  the tile of gemm
+ *   FUSED_ROWS             rows of the largest tile of gemm_fused
+ *   FUSED_PANELS(rows)     how many panels its tiles have
+ *   FUSED_SUMS             output vectors of the largest one
+ *   gemm_tile, fused_tile  as declared below; rows and panels are constants there */
+#ifndef MXQ_LANES_TILES_H
+#define MXQ_LANES_TILES_H
+
+#include "kernels.h"
+#include "unroll.h"
+
+/* How far ahead of a panel's codes to ask for the next ones, so that DRAM has the time it takes. */
+#define FUSED_PREFETCH 4096
+
+struct packed_panels {
+    const uint8_t *elements;
+    const uint8_t *scales;
+    size_t panel_bytes;
+};
+
+/* Strides of x and w in bytes. */
+MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                          const unsigned char *w, size_t w_stride, size_t blocks, const size_t rows,
+                          const size_t panels);
+MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                           struct packed_panels w, size_t blocks, const size_t rows,
+                           const size_t panels, const struct mxq_element_info *e);
+
+#define GEMM_TILE(n)                                                                               \
+    case n:                                                                                        \
+        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, n, panels);                       \
+        break
+
+/* All rows against some panels: whole tiles, then one with the rows that are left. */
+MXQ_INLINE void gemm_rows(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                          const unsigned char *w, size_t w_stride, size_t rows, size_t blocks,
+                          const size_t panels)
+{
+    for (; rows >= GEMM_ROWS; rows -= GEMM_ROWS) {
+        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, GEMM_ROWS, panels);
+        y += GEMM_ROWS * y_stride;
+        x += GEMM_ROWS * x_stride;
+    }
+    switch (rows) {
+        GEMM_TILE(1);
+        GEMM_TILE(2);
+#if GEMM_ROWS > 3
+        GEMM_TILE(3);
+        GEMM_TILE(4);
+        GEMM_TILE(5);
+#endif
+    }
+}
+
+#define GEMM_KERNEL(name)                                                                          \
+    void name(float *y, size_t y_stride, const void *x, size_t x_stride_bytes, const void *w,      \
+              size_t w_stride_bytes, size_t rows, size_t panels, size_t blocks)                    \
+    {                                                                                              \
+        if (panels == GEMM_PANELS)                                                                 \
+            gemm_rows(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, blocks,             \
+                      GEMM_PANELS);                                                                \
+        else                                                                                       \
+            gemm_rows(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, blocks, 1);         \
+    }
+
+/* Some rows, which make one tile, against all panels. */
+MXQ_INLINE void fused_panels(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                             struct packed_panels w, size_t panels, size_t blocks,
+                             const size_t rows, const struct mxq_element_info *e)
+{
+    for (; panels >= FUSED_PANELS(rows); panels -= FUSED_PANELS(rows)) {
+        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, FUSED_PANELS(rows), e);
+        y += FUSED_PANELS(rows) * MXQ_PANEL;
+        w.elements += FUSED_PANELS(rows) * w.panel_bytes;
+        w.scales += FUSED_PANELS(rows) * w.panel_bytes;
+    }
+    for (; panels; panels--) {
+        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, 1, e);
+        y += MXQ_PANEL;
+        w.elements += w.panel_bytes;
+        w.scales += w.panel_bytes;
+    }
+}
+
+#define FUSED_TILE(n)                                                                              \
+    case n:                                                                                        \
+        fused_panels(y, y_stride, x, x_stride, w, panels, blocks, n, e);                           \
+        break
+
+MXQ_INLINE void fused_rows(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                           struct packed_panels w, size_t rows, size_t panels, size_t blocks,
+                           const struct mxq_element_info *e)
+{
+    while (rows) {
+        /* Two halves are better than a large tile and a small one. */
+        const size_t some = rows >= 2 * FUSED_ROWS ? FUSED_ROWS
+                            : rows > FUSED_ROWS    ? (rows + 1) / 2
+                                                   : rows;
+        switch (some) {
+            FUSED_TILE(1);
+            FUSED_TILE(2);
+#if FUSED_ROWS > 2
+            FUSED_TILE(3);
+            FUSED_TILE(4);
+#endif
+        }
+        y += some * y_stride;
+        x += some * x_stride;
+        rows -= some;
+    }
+}
+
+#define GEMM_FUSED_KERNEL(name, element)                                                           \
+    void name(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,                     \
+              const uint8_t *elements, const uint8_t *scales, size_t panel_bytes, size_t rows,     \
+              size_t panels, size_t blocks)                                                        \
+    {                                                                                              \
+        const struct packed_panels w = {elements, scales, panel_bytes};                            \
+        fused_rows(y, y_stride, x, x_stride_bytes, w, rows, panels, blocks,                        \
+                   &mxq_elements[element]);                                                        \
+    }
+
+#endif
