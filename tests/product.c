@@ -40,6 +40,8 @@ struct levels {
     int x_low, x_high; /* exponents of x */
     int scale_low, scale_high;
     enum product_values values;
+    int at_bound; /* elements among the smallest, or the largest that there are */
+    int cancels;  /* the second half of a block takes back what the first half added */
 };
 
 static int between(struct random *r, int low, int high)
@@ -87,16 +89,19 @@ static void aim_high(struct levels *l, const struct product_plan *plan, struct r
 
 static struct levels levels_of(const struct product_plan *plan, struct random *r)
 {
-    struct levels l = {-3, 1, 120, 132, plan->values};
+    struct levels l = {-3, 1, 120, 132, plan->values, 0, plan->values == PRODUCT_CANCEL};
     switch (plan->values) {
     case PRODUCT_WIDE:
-        l = (struct levels){between(r, -60, 0), between(r, 0, 60), 70, 184, plan->values};
+        l = (struct levels){between(r, -60, 0), between(r, 0, 60), 70, 184, plan->values, 0, 0};
         break;
     case PRODUCT_UNDERFLOW:
         aim_low(&l, plan, r);
+        l.at_bound = between(r, 0, 1);
         break;
     case PRODUCT_OVERFLOW:
         aim_high(&l, plan, r);
+        l.at_bound = between(r, 0, 1);
+        l.cancels = between(r, 0, 1);
         break;
     case PRODUCT_SCALES:
         l.x_low = between(r, -110, 60);
@@ -137,6 +142,10 @@ static uint8_t some_code(const struct levels *l, enum mxq_element element, struc
         return code & 0x80;
     if (l->values == PRODUCT_CANCEL)
         return code & 0xBC;
+    if (l->values == PRODUCT_UNDERFLOW && l->at_bound)
+        return code & 0x83;
+    if (l->values == PRODUCT_OVERFLOW && l->at_bound)
+        return (uint8_t)(oracle_max_code(element) - (code & 3));
     return (code & 0x7F) > oracle_max_code(element) ? code & 0x80 : code;
 }
 
@@ -198,7 +207,7 @@ static void fill_quantized(const struct levels *l, enum mxq_element element, str
             scales[row * scales_stride + b] = some_scale(l, r);
         for (size_t i = 0; i < k; i++) {
             uint8_t code = some_code(l, element, r);
-            if (l->values == PRODUCT_CANCEL && i % BLOCK >= 16 && random_below(r, 8))
+            if (l->cancels && i % BLOCK >= 16 && random_below(r, 32))
                 code = elements[row * stride + i - 16] ^ 0x80;
             elements[row * stride + i] = code;
         }
@@ -212,7 +221,7 @@ static void fill_wide(const struct levels *l, const struct product *p, struct ra
         for (size_t i = 0; i < p->plan.k; i++) {
             const size_t at = row * p->x_stride + i;
             uint32_t bits = narrowed(type, some_f32(l, r), l->values == PRODUCT_ANY);
-            if (l->values == PRODUCT_CANCEL && i % BLOCK >= 16)
+            if (l->cancels && i % BLOCK >= 16)
                 bits = oracle_load(type, p->x.data, at - 16);
             oracle_store(type, p->x.data, at, bits);
         }
