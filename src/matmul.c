@@ -19,9 +19,10 @@
 #include "matrix.h"
 #include "packed.h"
 
-#define TASK_PANELS 4 /* panels of w of a task: how often x is read from L2 and not from beyond */
-#define TASK_ROWS   ((size_t)128) /* rows of x of a task: how often an unpacked panel is used */
-#define TASK_COLS   (TASK_PANELS * MXQ_PANEL)
+/* Sums of a task, on its stack.  More rows use an unpacked panel more often, more panels read x from L2 and
+ * not from beyond: the row says how many rows. */
+#define TASK_SUMS   ((size_t)16384)
+#define TASK_PANELS ((size_t)4)
 #define CHUNK       64 /* sub-blocks of x that are converted at a time */
 
 /* Padding of a row of x, in bytes: rows whose stride is a power of two fall into the same set of L1. */
@@ -30,6 +31,7 @@
 struct matmul {
     const struct mxq_kernels *row;
     const struct mxq_matmul_options *options;
+    const struct mxq_parallel *parallel;
     const struct mxq_matrix *y;
     const struct mxq_matrix *wide;         /* x is this one, */
     const struct mxq_quantized *quantized; /* or this one */
@@ -41,6 +43,7 @@ struct matmul {
     _Atomic uint32_t low, high;
     mxq_panel_fn *panel;
     size_t task_rows, task_panels, row_tasks;
+    size_t sums_stride;  /* of a row of a task's sums */
     size_t outer_blocks; /* sub-blocks of x that stay in L2 */
 };
 
@@ -162,8 +165,7 @@ static void prepare(struct matmul *c, enum mxq_type compute)
     c->x_stride_bytes = c->w.blocks * MXQ_BLOCK * c->row->tile[compute].bytes + ROW_PADDING;
     atomic_store(&c->low, none.low);
     atomic_store(&c->high, none.high);
-    mxq_for_each_task(c->options->parallel, (c->m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task,
-                      c);
+    mxq_for_each_task(c->parallel, (c->m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, c);
 }
 
 /* ---------------------------------------- The range guard --------------------------------------- */
@@ -244,6 +246,8 @@ static int allows_bf16(struct matmul *c)
     return w_is_ordinary(c) && suits_bf16(c, exponents_of_w(c));
 }
 
+#define SOME_COLS ((size_t)64)
+
 /* Whether what y holds may be added to by a unit that flushes it. */
 static int allows_accumulation(const struct matmul *c)
 {
@@ -251,10 +255,10 @@ static int allows_accumulation(const struct matmul *c)
     if (!c->options->accumulate || c->row->tile[MXQ_BF16].flushes < 2)
         return 1;
     for (size_t r = 0; r < c->m; r++)
-        for (size_t first = 0; first < c->n; first += TASK_COLS) {
-            float values[TASK_COLS];
+        for (size_t first = 0; first < c->n; first += SOME_COLS) {
+            float values[SOME_COLS];
             load_wide(c->row, values, c->y, r, first,
-                      smaller(TASK_COLS, round_up(c->n - first, MXQ_BLOCK)) / MXQ_BLOCK, &range);
+                      smaller(SOME_COLS, round_up(c->n - first, MXQ_BLOCK)) / MXQ_BLOCK, &range);
         }
     return exponents_of(range.low, range.high, 23).low >= NORMAL_LOW && range.high < 0x7F800000;
 }
@@ -283,19 +287,19 @@ static struct part part_of(const struct matmul *c, size_t index)
 static void begin_sums(const struct matmul *c, const struct part *p, float *sums)
 {
     struct mxq_range unused = MXQ_RANGE_EMPTY;
-    memset(sums, 0, p->rows * TASK_COLS * sizeof *sums);
+    memset(sums, 0, p->rows * c->sums_stride * sizeof *sums);
     if (c->options->accumulate)
         for (size_t r = 0; r < p->rows; r++) {
             const struct mxq_matrix y = {c->y->data, c->y->type, c->m, p->col + p->cols,
                                          c->y->stride};
-            load_wide(c->row, sums + r * TASK_COLS, &y, p->row + r, p->col,
+            load_wide(c->row, sums + r * c->sums_stride, &y, p->row + r, p->col,
                       round_up(p->cols, MXQ_BLOCK) / MXQ_BLOCK, &unused);
         }
 }
 
 static void store_sums(const struct matmul *c, const struct part *p, const float *sums)
 {
-    float bias[TASK_COLS];
+    float bias[TASK_PANELS * MXQ_PANEL];
     const struct mxq_matrix *y = c->y;
     const size_t bytes = mxq_type_bytes(y->type), groups = p->cols / MXQ_PANEL;
     if (c->options->bias) {
@@ -304,7 +308,7 @@ static void store_sums(const struct matmul *c, const struct part *p, const float
                   round_up(p->cols, MXQ_BLOCK) / MXQ_BLOCK, &unused);
     }
     for (size_t r = 0; r < p->rows; r++) {
-        const float *from = sums + r * TASK_COLS;
+        const float *from = sums + r * c->sums_stride;
         unsigned char *to = (unsigned char *)y->data + ((p->row + r) * y->stride + p->col) * bytes;
         c->row->output[y->type](to, from, c->options->bias ? bias : NULL, groups);
         if (p->cols % MXQ_PANEL) {
@@ -321,12 +325,12 @@ static void fused_task(void *context, size_t index)
 {
     const struct matmul *c = context;
     const struct part p = part_of(c, index);
-    float sums[TASK_ROWS * TASK_COLS] __attribute__((aligned(64)));
+    float sums[TASK_SUMS] __attribute__((aligned(64)));
     const uint8_t *panel = c->w.panels + p.panel * c->w.panel_bytes;
     const uint64_t fpenv = mxq_fpenv_enter();
     begin_sums(c, &p, sums);
     c->row->gemm_fused[c->w.info.format.element][c->compute](
-        sums, TASK_COLS, c->x + p.row * c->x_stride_bytes, c->x_stride_bytes, panel,
+        sums, c->sums_stride, c->x + p.row * c->x_stride_bytes, c->x_stride_bytes, panel,
         panel + c->w.scales, c->w.panel_bytes, p.rows, p.panels, c->w.blocks);
     store_sums(c, &p, sums);
     mxq_fpenv_leave(fpenv);
@@ -344,7 +348,7 @@ static void multiply(const struct matmul *c, const struct part *p, float *sums, 
         c->panel(w + i * w_stride, packed + block * MXQ_PANEL_ELEMENTS,
                  packed + c->w.scales + block * MXQ_PANEL, blocks);
     }
-    c->row->gemm[c->compute](sums + panel * MXQ_PANEL, TASK_COLS,
+    c->row->gemm[c->compute](sums + panel * MXQ_PANEL, c->sums_stride,
                              c->x + p->row * c->x_stride_bytes + block * MXQ_BLOCK * tile->bytes,
                              c->x_stride_bytes, w, w_stride, p->rows, panels, blocks);
 }
@@ -354,7 +358,7 @@ static void gemm_task(void *context, size_t index)
     const struct matmul *c = context;
     const struct part p = part_of(c, index);
     const struct mxq_tile *tile = &c->row->tile[c->compute];
-    float sums[TASK_ROWS * TASK_COLS] __attribute__((aligned(64)));
+    float sums[TASK_SUMS] __attribute__((aligned(64)));
     const uint64_t fpenv = mxq_fpenv_enter();
     begin_sums(c, &p, sums);
     for (size_t outer = 0; outer < c->w.blocks; outer += c->outer_blocks) {
@@ -372,24 +376,32 @@ static void gemm_task(void *context, size_t index)
 static void cut(struct matmul *c, int is_fused)
 {
     const struct mxq_tile *tile = &c->row->tile[c->compute];
-    const size_t most = TASK_ROWS / tile->rows * tile->rows;
+    const size_t most = (size_t)tile->task_rows / tile->rows * tile->rows;
     c->row_tasks = (c->m + most - 1) / most;
     c->task_rows = round_up((c->m + c->row_tasks - 1) / c->row_tasks, tile->rows);
     c->row_tasks = (c->m + c->task_rows - 1) / c->task_rows;
     /* A small y still makes tasks for some threads. */
-    c->task_panels =
-        c->w.panel_count * c->row_tasks >= 16 * TASK_PANELS ? TASK_PANELS : tile->panels;
+    c->task_panels = c->w.panel_count * c->row_tasks >= 16 * TASK_PANELS
+                         ? smaller(TASK_PANELS, TASK_SUMS / MXQ_PANEL / (size_t)tile->task_rows)
+                         : tile->panels;
+    c->sums_stride = round_up(c->task_panels * MXQ_PANEL, MXQ_BLOCK);
     if (is_fused)
         return;
     const size_t in_l2 = mxq_cpu_l2_bytes() / 2 / (c->task_rows * MXQ_BLOCK * tile->bytes);
     c->outer_blocks = in_l2 > tile->blocks ? in_l2 / tile->blocks * tile->blocks : tile->blocks;
 }
 
+/* In rows times panels times sub-blocks, each of 512 products: a few microseconds of one core. */
+#define SMALL_PRODUCT ((size_t)512)
+
 static void multiply_all(struct matmul *c)
 {
     const int has_unit = x_is_bf16(c) && c->row->tile[MXQ_BF16].bytes == 2;
     const enum mxq_type unit = has_unit ? MXQ_BF16 : MXQ_F32;
     const struct mxq_tile *tile = &c->row->tile[unit];
+    /* Waking threads takes longer than this. */
+    if (c->m * c->w.panel_count * c->w.blocks < SMALL_PRODUCT)
+        c->parallel = NULL;
     int is_fused = c->w.blocks && c->m <= tile->fused_rows;
     prepare(c, is_fused ? (enum mxq_type)tile->fused : unit);
     if (is_fused ? !allows_fused(c) : has_unit && !(allows_bf16(c) && allows_accumulation(c))) {
@@ -400,7 +412,7 @@ static void multiply_all(struct matmul *c)
     cut(c, is_fused);
     c->panel = (w_is_ordinary(c) ? c->row : &mxq_kernels_scalar)
                    ->panel[c->w.info.format.element][c->compute];
-    mxq_for_each_task(c->options->parallel,
+    mxq_for_each_task(c->parallel,
                       c->row_tasks * ((c->w.panel_count + c->task_panels - 1) / c->task_panels),
                       is_fused ? fused_task : gemm_task, c);
 }
@@ -504,6 +516,7 @@ static enum mxq_status check_and_multiply(struct matmul *c, const void *w, size_
     if (status || !c->m || !c->n)
         return status;
     c->row = mxq_active_kernels();
+    c->parallel = c->options->parallel;
     c->x = c->options->scratch;
     if (k)
         c->x += -(uintptr_t)c->x % SCRATCH_ALIGNMENT;

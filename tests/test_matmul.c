@@ -223,7 +223,7 @@ static void test_workers(void)
 {
     static const unsigned threads[] = {1, 2, 3, 7, 16};
     static const size_t shapes[][3] = {
-        {1, 333, 100}, {70, 200, 65}, {130, 100, 300}, {300, 40, 32}};
+        {1, 999, 300}, {70, 200, 65}, {130, 100, 300}, {300, 40, 32}};
     struct random r = {6};
     for (size_t i = 0; i < COUNT(threads); i++)
         for (size_t s = 0; s < COUNT(shapes); s++)

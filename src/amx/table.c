@@ -60,8 +60,8 @@ const struct mxq_kernels mxq_kernels_amx = {
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
-    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
-    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32 },
-    .tile[MXQ_BF16] = {  2,     32,   2,      16,     2,       {0, 1, 2, 3},  4, MXQ_F32 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    .tile[MXQ_BF16] = {  2,     32,   2,      16,     2,       {0, 1, 2, 3},  4, MXQ_F32, 512 },
 };
 /* clang-format on */

@@ -60,8 +60,8 @@ const struct mxq_kernels mxq_kernels_avx2 = {
     .output[MXQ_F16]                = mxq_output_f16_avx2,
 
     /* Without a BF16 unit F32 is the faster one for BF16 values too: their slots hold the F32 kernels. */
-    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
-    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32 },
-    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
+    .tile[MXQ_BF16] = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
 };
 /* clang-format on */

@@ -60,8 +60,8 @@ const struct mxq_kernels mxq_kernels_avx512bf16 = {
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
-    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
-    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32 },
-    .tile[MXQ_BF16] = {  2,     6,    2,      16,     1,       {2, 0, 3, 1},  16, MXQ_BF16 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    .tile[MXQ_BF16] = {  2,     6,    2,      16,     1,       {2, 0, 3, 1},  8, MXQ_BF16, 192 },
 };
 /* clang-format on */

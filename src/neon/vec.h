@@ -177,8 +177,8 @@ MXQ_INLINE void vec_decode_pair(vec_ps even[4], vec_ps odd[4], const uint8_t *p,
             const int16x8_t words =
                 mantissa_bits == 2 ? vshll_n_s8(eight, 5) : vshll_n_s8(eight, 4);
             const uint16x8_t bf16 = vandq_u16(vreinterpretq_u16_s16(words), mask);
-            to[2 * j] = vec_as_ps(vshll_n_u16(vget_low_u16(bf16), 16));
-            to[2 * j + 1] = vec_as_ps(vshll_n_u16(vget_high_u16(bf16), 16));
+            to[2 * j] = vec_as_ps(vshlq_n_u32(vmovl_u16(vget_low_u16(bf16)), 16));
+            to[2 * j + 1] = vec_as_ps(vshlq_n_u32(vmovl_u16(vget_high_u16(bf16)), 16));
         }
     }
 }

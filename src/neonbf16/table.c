@@ -65,8 +65,8 @@ const struct mxq_kernels mxq_kernels_neonbf16 = {
     .output[MXQ_BF16]               = mxq_output_bf16_neon,
     .output[MXQ_F16]                = mxq_output_f16_neon,
 
-    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
-    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32 },
-    .tile[MXQ_BF16] = {  2,     3,    1,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]  = {  4,     3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    .tile[MXQ_BF16] = {  2,     3,    1,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
 };
 /* clang-format on */

@@ -59,8 +59,8 @@ const struct mxq_kernels mxq_kernels_scalar = {
     .output[MXQ_BF16]               = mxq_output_bf16_scalar,
     .output[MXQ_F16]                = mxq_output_f16_scalar,
 
-    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of */
-    .tile[MXQ_F32]  = {  4,     1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_F32 },
-    .tile[MXQ_BF16] = {  2,     1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_BF16 },
+    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]  = {  4,     1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_F32, 128 },
+    .tile[MXQ_BF16] = {  2,     1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_BF16, 128 },
 };
 /* clang-format on */
