@@ -236,9 +236,9 @@ static int allows_fused(struct matmul *c)
     const struct exponents x = exponents_of_x(c);
     if (!w_is_ordinary(c) || !dot_within(x, exponents_of_w(c), F32_LOW))
         return 0;
-    return c->compute == MXQ_F32
-               ? x.low >= MXQ_FUSED_X_LOW && x.high <= MXQ_FUSED_X_HIGH
-               : suits_bf16(c, exponents_of_elements(c->w.info.format.element, 127, 127));
+    const struct exponents bare = exponents_of_elements(c->w.info.format.element, 127, 127);
+    return c->compute == MXQ_F32 ? x.low >= MXQ_FUSED_X_LOW && x.high <= MXQ_FUSED_X_HIGH
+                                 : suits_bf16(c, bare) && dot_within(x, bare, F32_LOW);
 }
 
 static int allows_bf16(struct matmul *c)

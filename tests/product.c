@@ -81,9 +81,13 @@ static void aim_low(struct levels *l, const struct product_plan *plan, struct ra
 static void aim_high(struct levels *l, const struct product_plan *plan, struct random *r)
 {
     l->x_high = plan->x == MXQ_F16 ? between(r, 0, 15) : between(r, 0, 120);
-    l->x_low = l->x_high - between(r, 0, 4);
     l->scale_high = clamped(
         128 + between(r, -10, 2) - 5 - l->x_high - highest_of(plan->w_element) + 127, 0, 254);
+    if (plan->x != MXQ_F16 && random_below(r, 2)) { /* the same, of elements without their scale */
+        l->x_high = 128 + between(r, -4, 8) - 5 - highest_of(plan->w_element);
+        l->scale_high = between(r, 24, 126);
+    }
+    l->x_low = l->x_high - between(r, 0, 4);
     l->scale_low = clamped(l->scale_high - between(r, 0, 2), 0, 254);
 }
 
