@@ -46,6 +46,8 @@ typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, s
  *   F32       32 F32 values a sub-block      [32 k][16 n] F32
  *   BF16      32 BF16 values a sub-block     [16 pairs of k][16 n][2] BF16
  *
+ * These, and y, are aligned to their values; what is packed, and the wide x, need not be.
+ *
  * In BF16 each four k are in the row's k_order, in x and in w: the unit decides which two are a pair.  A
  * row without a BF16 unit has its F32 kernels in the BF16 slots too; mxq_tile.bytes tells. */
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* matmul.c -- mxq_matmul(): checks, the range guard, cache blocking, threads.
  *
- * Two passes.  The first brings x into scratch as the gemm kernels want it, F32 or BF16, padded with zeros
- * to whole sub-blocks, and notes its range.  The second runs over tasks: some panels of w times some rows
- * of x, with y in F32 on the task's stack.  Few rows go to the fused kernel, which reads the packed
- * weights at memory speed; for more, a panel is unpacked into L1 once and used for all rows of the task.
+ * First x is brought into scratch as the gemm kernels want it, F32 or BF16, padded with zeros to whole
+ * sub-blocks, and its range is noted.  Then tasks of some panels of w times some rows of x run over the
+ * threads.  Few rows go to the fused kernel, which reads the packed weights at memory speed.  For more, a
+ * panel is unpacked into L1, a piece of k at a time, and used for all rows of the task, with sums in F32 in
+ * scratch.  Units for which unpacking is dear beside multiplying take many rows a task; then, as in Goto's
+ * GEMM, all tasks work on one part of k after the other, whose x stays in L2.
  *
  * The range guard: fused kernels multiply bare elements and scale the dots, and BF16 units flush what is
  * below 2^-126.  Both give the canonical bits as long as no product or sum can become subnormal or
@@ -19,14 +21,18 @@
 #include "matrix.h"
 #include "packed.h"
 
-/* Sums of a task, on its stack.  More rows use an unpacked panel more often, more panels read x from L2 and
- * not from beyond: the row says how many rows. */
-#define TASK_SUMS   ((size_t)16384)
-#define TASK_PANELS ((size_t)4)
-#define CHUNK       64 /* sub-blocks of x that are converted at a time */
+#define TASK_PANELS 4 /* panels of w of a task, at most */
+#define TASK_COLS   (TASK_PANELS * MXQ_PANEL)
+#define WHOLE_ROWS                                                                                 \
+    192 /* so many rows of sums are small beside a task's x: it keeps them for all of k */
+#define STACK_ROWS 64 /* rows of a task that keeps its sums on the stack, at most */
+#define CHUNK      64 /* sub-blocks of x that are converted at a time */
 
-/* Padding of a row of x, in bytes: rows whose stride is a power of two fall into the same set of L1. */
-#define ROW_PADDING ((size_t)64)
+/* Sums in scratch, in values.  A wide y is worked through in slabs of so much. */
+#define SLAB_SUMS ((size_t)4 << 20)
+
+/* Rows of x whose stride is near a multiple of 4 KiB fall into the same sets of L1. */
+#define ROW_STEP ((size_t)2048)
 
 struct matmul {
     const struct mxq_kernels *row;
@@ -42,9 +48,13 @@ struct matmul {
     enum mxq_type compute; /* what x is in scratch: MXQ_F32 or MXQ_BF16 */
     _Atomic uint32_t low, high;
     mxq_panel_fn *panel;
-    size_t task_rows, task_panels, row_tasks;
-    size_t sums_stride;  /* of a row of a task's sums */
-    size_t outer_blocks; /* sub-blocks of x that stay in L2 */
+    size_t task_rows, task_panels;
+    size_t row_tasks, panel_tasks;  /* tasks that share their panels; their rows */
+    size_t slab_panel, slab_panels; /* the part of w in work */
+    size_t block, end;              /* the sub-blocks in work */
+    size_t blocks_in_l2;            /* sub-blocks of a task's x that stay in L2 */
+    float *sums;                    /* in scratch: for some panels of the slab, all rows */
+    size_t sums_stride;             /* of a row of a task's sums */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -55,6 +65,18 @@ static size_t smaller(size_t a, size_t b)
 static size_t round_up(size_t value, size_t step)
 {
     return (value + step - 1) / step * step;
+}
+
+static size_t stride_of(size_t row_bytes)
+{
+    return round_up(row_bytes, ROW_STEP) + ROW_STEP / 2;
+}
+
+/* Columns of y whose sums are in scratch at a time. */
+static size_t slab_cols(size_t m, size_t n)
+{
+    const size_t most = SLAB_SUMS / TASK_COLS / (m ? m : 1) * TASK_COLS;
+    return smaller(round_up(n, TASK_COLS), most > TASK_COLS ? most : TASK_COLS);
 }
 
 /* ------------------------------------- The operands' values ------------------------------------ */
@@ -162,7 +184,7 @@ static void prepare(struct matmul *c, enum mxq_type compute)
 {
     struct mxq_range none = MXQ_RANGE_EMPTY;
     c->compute = compute;
-    c->x_stride_bytes = c->w.blocks * MXQ_BLOCK * c->row->tile[compute].bytes + ROW_PADDING;
+    c->x_stride_bytes = stride_of(c->w.blocks * MXQ_BLOCK * c->row->tile[compute].bytes);
     atomic_store(&c->low, none.low);
     atomic_store(&c->high, none.high);
     mxq_for_each_task(c->parallel, (c->m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, c);
@@ -246,8 +268,6 @@ static int allows_bf16(struct matmul *c)
     return w_is_ordinary(c) && suits_bf16(c, exponents_of_w(c));
 }
 
-#define SOME_COLS ((size_t)64)
-
 /* Whether what y holds may be added to by a unit that flushes it. */
 static int allows_accumulation(const struct matmul *c)
 {
@@ -255,10 +275,11 @@ static int allows_accumulation(const struct matmul *c)
     if (!c->options->accumulate || c->row->tile[MXQ_BF16].flushes < 2)
         return 1;
     for (size_t r = 0; r < c->m; r++)
-        for (size_t first = 0; first < c->n; first += SOME_COLS) {
-            float values[SOME_COLS];
+        for (size_t first = 0; first < c->n; first += ((size_t)TASK_COLS)) {
+            float values[((size_t)TASK_COLS)];
             load_wide(c->row, values, c->y, r, first,
-                      smaller(SOME_COLS, round_up(c->n - first, MXQ_BLOCK)) / MXQ_BLOCK, &range);
+                      smaller(((size_t)TASK_COLS), round_up(c->n - first, MXQ_BLOCK)) / MXQ_BLOCK,
+                      &range);
         }
     return exponents_of(range.low, range.high, 23).low >= NORMAL_LOW && range.high < 0x7F800000;
 }
@@ -272,13 +293,27 @@ struct part {
     size_t col, cols;
 };
 
+/* Whether the tasks run over all of k, or what is in L2 runs over all tasks. */
+static int tasks_are_whole(const struct matmul *c)
+{
+    return c->row->tile[c->compute].task_rows <= WHOLE_ROWS;
+}
+
+static size_t panel_task(const struct matmul *c, size_t index)
+{
+    return tasks_are_whole(c) ? index / c->row_tasks : index % c->panel_tasks;
+}
+
 static struct part part_of(const struct matmul *c, size_t index)
 {
     struct part p;
-    p.row = index % c->row_tasks * c->task_rows;
+    /* One after the other share what is larger: the packed panels, or x. */
+    const size_t row_task = tasks_are_whole(c) ? index % c->row_tasks : index / c->panel_tasks;
+    const size_t panel = panel_task(c, index) * c->task_panels;
+    p.row = row_task * c->task_rows;
     p.rows = smaller(c->m - p.row, c->task_rows);
-    p.panel = index / c->row_tasks * c->task_panels;
-    p.panels = smaller(c->w.panel_count - p.panel, c->task_panels);
+    p.panel = c->slab_panel + panel;
+    p.panels = smaller(c->slab_panels - panel, c->task_panels);
     p.col = p.panel * MXQ_PANEL;
     p.cols = smaller(c->n - p.col, p.panels * MXQ_PANEL);
     return p;
@@ -299,7 +334,7 @@ static void begin_sums(const struct matmul *c, const struct part *p, float *sums
 
 static void store_sums(const struct matmul *c, const struct part *p, const float *sums)
 {
-    float bias[TASK_PANELS * MXQ_PANEL];
+    float bias[TASK_COLS];
     const struct mxq_matrix *y = c->y;
     const size_t bytes = mxq_type_bytes(y->type), groups = p->cols / MXQ_PANEL;
     if (c->options->bias) {
@@ -320,18 +355,19 @@ static void store_sums(const struct matmul *c, const struct part *p, const float
     }
 }
 
-/* Few rows: the packed weights go through the registers once. */
-static void fused_task(void *context, size_t index)
+/* Few rows, or none to multiply: the packed weights go through the registers once. */
+static void stack_task(void *context, size_t index)
 {
     const struct matmul *c = context;
     const struct part p = part_of(c, index);
-    float sums[TASK_SUMS] __attribute__((aligned(64)));
+    float sums[STACK_ROWS * TASK_COLS] __attribute__((aligned(64)));
     const uint8_t *panel = c->w.panels + p.panel * c->w.panel_bytes;
     const uint64_t fpenv = mxq_fpenv_enter();
     begin_sums(c, &p, sums);
-    c->row->gemm_fused[c->w.info.format.element][c->compute](
-        sums, c->sums_stride, c->x + p.row * c->x_stride_bytes, c->x_stride_bytes, panel,
-        panel + c->w.scales, c->w.panel_bytes, p.rows, p.panels, c->w.blocks);
+    if (c->w.blocks)
+        c->row->gemm_fused[c->w.info.format.element][c->compute](
+            sums, c->sums_stride, c->x + p.row * c->x_stride_bytes, c->x_stride_bytes, panel,
+            panel + c->w.scales, c->w.panel_bytes, p.rows, p.panels, c->w.blocks);
     store_sums(c, &p, sums);
     mxq_fpenv_leave(fpenv);
 }
@@ -358,37 +394,62 @@ static void gemm_task(void *context, size_t index)
     const struct matmul *c = context;
     const struct part p = part_of(c, index);
     const struct mxq_tile *tile = &c->row->tile[c->compute];
-    float sums[TASK_SUMS] __attribute__((aligned(64)));
+    float *sums = c->sums + (panel_task(c, index) * c->m + p.row) * c->sums_stride;
     const uint64_t fpenv = mxq_fpenv_enter();
-    begin_sums(c, &p, sums);
-    for (size_t outer = 0; outer < c->w.blocks; outer += c->outer_blocks) {
-        const size_t end = smaller(c->w.blocks, outer + c->outer_blocks);
+    if (c->block == 0)
+        begin_sums(c, &p, sums);
+    for (size_t outer = c->block; outer < c->end; outer += c->blocks_in_l2) {
+        const size_t end = smaller(c->end, outer + c->blocks_in_l2);
         for (size_t i = 0; i < p.panels; i += tile->panels)
             for (size_t b = outer; b < end; b += tile->blocks)
                 multiply(c, &p, sums, i, smaller(p.panels - i, tile->panels), b,
                          smaller(end - b, tile->blocks));
     }
-    store_sums(c, &p, sums);
+    if (c->end == c->w.blocks)
+        store_sums(c, &p, sums);
     mxq_fpenv_leave(fpenv);
 }
 
-/* Cuts y into tasks. */
-static void cut(struct matmul *c, int is_fused)
+/* Cuts a slab into tasks of at most so many rows; returns how many. */
+static size_t cut(struct matmul *c, size_t most_rows)
 {
     const struct mxq_tile *tile = &c->row->tile[c->compute];
-    const size_t most = (size_t)tile->task_rows / tile->rows * tile->rows;
-    c->row_tasks = (c->m + most - 1) / most;
-    c->task_rows = round_up((c->m + c->row_tasks - 1) / c->row_tasks, tile->rows);
+    const size_t most = most_rows / tile->rows * tile->rows;
+    const size_t parts = (c->m + most - 1) / most;
+    c->task_rows = round_up((c->m + parts - 1) / parts, tile->rows);
     c->row_tasks = (c->m + c->task_rows - 1) / c->task_rows;
     /* A small y still makes tasks for some threads. */
-    c->task_panels = c->w.panel_count * c->row_tasks >= 16 * TASK_PANELS
-                         ? smaller(TASK_PANELS, TASK_SUMS / MXQ_PANEL / (size_t)tile->task_rows)
-                         : tile->panels;
-    c->sums_stride = round_up(c->task_panels * MXQ_PANEL, MXQ_BLOCK);
-    if (is_fused)
-        return;
-    const size_t in_l2 = mxq_cpu_l2_bytes() / 2 / (c->task_rows * MXQ_BLOCK * tile->bytes);
-    c->outer_blocks = in_l2 > tile->blocks ? in_l2 / tile->blocks * tile->blocks : tile->blocks;
+    c->task_panels =
+        c->slab_panels * c->row_tasks >= 16 * TASK_PANELS ? TASK_PANELS : TASK_PANELS / 2;
+    c->sums_stride = c->task_panels * MXQ_PANEL;
+    c->panel_tasks = (c->slab_panels + c->task_panels - 1) / c->task_panels;
+    return c->panel_tasks * c->row_tasks;
+}
+
+static void multiply_from_registers(struct matmul *c)
+{
+    c->slab_panels = c->w.panel_count;
+    mxq_for_each_task(c->parallel, cut(c, STACK_ROWS), stack_task, c);
+}
+
+/* For a slab of y: tasks over all of k, or, for a part of k after the other, tasks over that. */
+static void multiply_from_l1(struct matmul *c)
+{
+    const struct mxq_tile *tile = &c->row->tile[c->compute];
+    const size_t panels = slab_cols(c->m, c->n) / MXQ_PANEL;
+    c->panel = (w_is_ordinary(c) ? c->row : &mxq_kernels_scalar)
+                   ->panel[c->w.info.format.element][c->compute];
+    for (c->slab_panel = 0; c->slab_panel < c->w.panel_count; c->slab_panel += panels) {
+        c->slab_panels = smaller(panels, c->w.panel_count - c->slab_panel);
+        const size_t tasks = cut(c, tile->task_rows);
+        const size_t in_l2 = mxq_cpu_l2_bytes() / 2 / (c->task_rows * MXQ_BLOCK * tile->bytes);
+        c->blocks_in_l2 = round_up(in_l2 + 1, tile->blocks);
+        const size_t step = tasks_are_whole(c) ? c->w.blocks : c->blocks_in_l2;
+        for (c->block = 0; c->block < c->w.blocks; c->block = c->end) {
+            c->end = smaller(c->w.blocks, c->block + step);
+            mxq_for_each_task(c->parallel, tasks, gemm_task, c);
+        }
+    }
 }
 
 /* In rows times panels times sub-blocks, each of 512 products: a few microseconds of one core. */
@@ -409,12 +470,10 @@ static void multiply_all(struct matmul *c)
         if (c->compute != MXQ_F32)
             prepare(c, MXQ_F32);
     }
-    cut(c, is_fused);
-    c->panel = (w_is_ordinary(c) ? c->row : &mxq_kernels_scalar)
-                   ->panel[c->w.info.format.element][c->compute];
-    mxq_for_each_task(c->parallel,
-                      c->row_tasks * ((c->w.panel_count + c->task_panels - 1) / c->task_panels),
-                      is_fused ? fused_task : gemm_task, c);
+    if (is_fused || !c->w.blocks)
+        multiply_from_registers(c);
+    else
+        multiply_from_l1(c);
 }
 
 /* -------------------------------------------- Public -------------------------------------------- */
@@ -423,14 +482,13 @@ static void multiply_all(struct matmul *c)
 
 enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k, size_t *bytes)
 {
-    size_t row_bytes, all;
-    (void)n;
+    size_t x_bytes, sums_bytes, all;
     if (!bytes)
         return MXQ_ERR_ARGUMENT;
-    if (k > SIZE_MAX - MXQ_BLOCK ||
-        __builtin_mul_overflow(round_up(k, MXQ_BLOCK), sizeof(float), &row_bytes) ||
-        __builtin_add_overflow(row_bytes, ROW_PADDING, &row_bytes) ||
-        __builtin_mul_overflow(m, row_bytes, &all) ||
+    if (n > SIZE_MAX - TASK_COLS || k > SIZE_MAX / sizeof(float) - 2 * ROW_STEP ||
+        __builtin_mul_overflow(m, stride_of(round_up(k, MXQ_BLOCK) * sizeof(float)), &x_bytes) ||
+        __builtin_mul_overflow(m, slab_cols(m, n) * sizeof(float), &sums_bytes) ||
+        __builtin_add_overflow(x_bytes, sums_bytes, &all) ||
         __builtin_add_overflow(all, SCRATCH_ALIGNMENT, bytes))
         return MXQ_ERR_SHAPE;
     return MXQ_OK;
@@ -518,8 +576,11 @@ static enum mxq_status check_and_multiply(struct matmul *c, const void *w, size_
     c->row = mxq_active_kernels();
     c->parallel = c->options->parallel;
     c->x = c->options->scratch;
-    if (k)
+    if (k) {
         c->x += -(uintptr_t)c->x % SCRATCH_ALIGNMENT;
+        c->sums =
+            (float *)(void *)(c->x + c->m * stride_of(round_up(k, MXQ_BLOCK) * sizeof(float)));
+    }
     multiply_all(c);
     return MXQ_OK;
 }

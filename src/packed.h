@@ -32,8 +32,11 @@
  * so that the elements, read 64 bytes at a time, never straddle a cache line.  Elements beyond n or k
  * are 0.  A block of zeros, and one beyond n, has scale 127: its own scale means nothing to a product.
  *
- * The check value of bytes is a sum over 64-bit words, each mixed with its place: any single change is
- * found, and threads may add up their parts in any order. */
+ * The check value of bytes is the sum, modulo 2^64, of mix(word, i) over their 64-bit words i = 0, 1, ...:
+ *
+ *   h = word xor i * 0x9E3779B97F4A7C15;  h = (h xor h >> 32) * 0xD6E8FEB86659FD93;  mix = h xor h >> 32
+ *
+ * so that any single change is found, and threads may add up their parts in any order. */
 #ifndef MXQ_PACKED_H
 #define MXQ_PACKED_H
 

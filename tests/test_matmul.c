@@ -219,6 +219,60 @@ static void test_rows(void)
         }
 }
 
+/* So many rows that a part of k after the other is multiplied, where tasks take all rows they can. */
+static void test_parts(void)
+{
+    struct random r = {7};
+    struct product_plan plan = product_plan(&r);
+    plan.m = 520;
+    plan.n = 20;
+    plan.k = 1500;
+    plan.x = MXQ_BF16;
+    plan.x_compute = MXQ_X_AS_IS;
+    plan.values = PRODUCT_ORDINARY;
+    plan.accumulate = 1;
+    run_plan(&plan, NULL);
+}
+
+/* So many sums that y is worked through in slabs: the same as with fewer rows at a time. */
+static void test_slabs(void)
+{
+    enum { M = 4200, N = 1000, K = 32, ROWS = 600 };
+    const struct mxq_format format = mxq_mxfp8_e4m3;
+    struct random r = {8};
+    size_t packed_bytes = 0, scratch_bytes = 0;
+    check(mxq_packed_bytes(&format, N, K, &packed_bytes) == MXQ_OK, "no packed size");
+    check(mxq_matmul_scratch_bytes(M, N, K, &scratch_bytes) == MXQ_OK, "no scratch size");
+    float *x = malloc(sizeof(float) * M * K), *w = malloc(sizeof(float) * N * K);
+    float *whole = malloc(sizeof(float) * M * N), *parts = malloc(sizeof(float) * M * N);
+    void *packed = malloc(packed_bytes), *scratch = malloc(scratch_bytes);
+    if (!x || !w || !whole || !parts || !packed || !scratch)
+        exit(99);
+    for (size_t i = 0; i < (size_t)M * K; i++)
+        x[i] = (float)random_below(&r, 2001) - 1000;
+    for (size_t i = 0; i < (size_t)N * K; i++)
+        w[i] = (float)random_below(&r, 2001) / 1000 - 1;
+    const struct mxq_matrix weights = {w, MXQ_F32, N, K, K};
+    check(mxq_pack_matrix(packed, packed_bytes, &format, &weights, NULL, NULL) == MXQ_OK,
+          "packing fails");
+    struct mxq_matmul_options o = MXQ_MATMUL_OPTIONS;
+    o.scratch = scratch;
+    o.scratch_bytes = scratch_bytes;
+    for (size_t row = 0; row <= M; row += ROWS) { /* the last time for all rows */
+        const size_t first = row < M ? row : 0, rows = row < M ? ROWS : M;
+        const struct mxq_matrix from = {x + first * K, MXQ_F32, rows, K, K};
+        const struct mxq_matrix to = {(row < M ? parts : whole) + first * N, MXQ_F32, rows, N, N};
+        check(mxq_matmul(&to, &from, packed, packed_bytes, &o, NULL) == MXQ_OK, "a product fails");
+    }
+    check(!memcmp(whole, parts, sizeof(float) * M * N), "slabs change a result");
+    free(x);
+    free(w);
+    free(whole);
+    free(parts);
+    free(packed);
+    free(scratch);
+}
+
 static void test_workers(void)
 {
     static const unsigned threads[] = {1, 2, 3, 7, 16};
@@ -745,11 +799,10 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"shapes", test_shapes},   {"long", test_long},
-    {"values", test_values},   {"guard", test_guard},
-    {"rows", test_rows},       {"workers", test_workers},
-    {"packing", test_packing}, {"damage", test_damage},
-    {"errors", test_errors},   {"packing_errors", test_packing_errors},
+    {"shapes", test_shapes}, {"long", test_long},     {"values", test_values},
+    {"guard", test_guard},   {"rows", test_rows},     {"workers", test_workers},
+    {"parts", test_parts},   {"slabs", test_slabs},   {"packing", test_packing},
+    {"damage", test_damage}, {"errors", test_errors}, {"packing_errors", test_packing_errors},
 };
 
 static int is_wanted(const char *name, int argc, char **argv)

@@ -357,8 +357,8 @@ struct mxq_matmul_options {
     }
 
 /* Computes the scratch that mxq_matmul() and mxq_matmul_quantized() need for an m x k by k x n
- * product, on any instruction set and with any options: about 4 bytes for each value of x.  It grows
- * with m and k, so the largest product's scratch serves them all.  Returns MXQ_OK, MXQ_ERR_ARGUMENT,
+ * product, on any instruction set and with any options: about 4 bytes for each value of x and of y, of y
+ * at most 16 MiB.  It never shrinks when m, n or k grows, so the largest product's scratch serves all.  Returns MXQ_OK, MXQ_ERR_ARGUMENT,
  * or MXQ_ERR_SHAPE when the size overflows size_t. */
 MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k,
                                                                size_t *bytes);

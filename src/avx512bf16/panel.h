@@ -51,6 +51,14 @@ MXQ_INLINE vec unpack_pair(const uint8_t *codes, vec bias, const uint16_t *corre
     return value;
 }
 
+/* For each output k + 2, from the first operand of VPERMI2W, then k, from the second; then k + 3, k + 1. */
+static const uint16_t anew_order[2][32] = {
+    {0,  32, 2,  34, 4,  36, 6,  38, 8,  40, 10, 42, 12, 44, 14, 46,
+     16, 48, 18, 50, 20, 52, 22, 54, 24, 56, 26, 58, 28, 60, 30, 62},
+    {1,  33, 3,  35, 5,  37, 7,  39, 9,  41, 11, 43, 13, 45, 15, 47,
+     17, 49, 19, 51, 21, 53, 23, 55, 25, 57, 27, 59, 29, 61, 31, 63},
+};
+
 /* Unpacks 64 codes, pairs (k, k + 1) and (k + 2, k + 3): as they are, or paired anew, (k + 2, k) and
  * (k + 3, k + 1). */
 MXQ_INLINE void unpack_quad(uint16_t *w, const uint8_t *codes, vec bias, const uint16_t *correction,
@@ -59,8 +67,8 @@ MXQ_INLINE void unpack_quad(uint16_t *w, const uint8_t *codes, vec bias, const u
     vec first = unpack_pair(codes, bias, correction, rare, e);
     vec second = unpack_pair(codes + 32, bias, correction, rare, e);
     if (anew) {
-        const vec even = _mm512_mask_blend_epi16(0x55555555, vec_sll(first, 16), second);
-        second = _mm512_mask_blend_epi16(0x55555555, first, vec_srl(second, 16));
+        const vec even = _mm512_permutex2var_epi16(second, vec_load(anew_order[0]), first);
+        second = _mm512_permutex2var_epi16(second, vec_load(anew_order[1]), first);
         first = even;
     }
     vec_store(w, first);
