@@ -480,14 +480,27 @@ static void multiply_all(struct matmul *c)
 
 #define SCRATCH_ALIGNMENT 64
 
+/* Values of sums for which there is scratch: enough for m x slab_cols(m, n), which are fewer for some larger
+ * m, and never fewer for a larger m or n.  Returns 0 when one row of tasks overflows. */
+static int sums_of(size_t m, size_t n, size_t *sums)
+{
+    size_t all, least;
+    if (__builtin_mul_overflow(m, TASK_COLS, &least))
+        return 0;
+    if (__builtin_mul_overflow(m, round_up(n, TASK_COLS), &all))
+        all = SIZE_MAX;
+    *sums = smaller(all, least > SLAB_SUMS ? least : SLAB_SUMS);
+    return 1;
+}
+
 enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k, size_t *bytes)
 {
-    size_t x_bytes, sums_bytes, all;
+    size_t x_bytes, sums, sums_bytes, all;
     if (!bytes)
         return MXQ_ERR_ARGUMENT;
     if (n > SIZE_MAX - TASK_COLS || k > SIZE_MAX / sizeof(float) - 2 * ROW_STEP ||
         __builtin_mul_overflow(m, stride_of(round_up(k, MXQ_BLOCK) * sizeof(float)), &x_bytes) ||
-        __builtin_mul_overflow(m, slab_cols(m, n) * sizeof(float), &sums_bytes) ||
+        !sums_of(m, n, &sums) || __builtin_mul_overflow(sums, sizeof(float), &sums_bytes) ||
         __builtin_add_overflow(x_bytes, sums_bytes, &all) ||
         __builtin_add_overflow(all, SCRATCH_ALIGNMENT, bytes))
         return MXQ_ERR_SHAPE;

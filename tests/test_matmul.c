@@ -736,6 +736,24 @@ static void test_errors(void)
           "a size that overflows passes");
 }
 
+/* Scratch for the largest product serves the smaller ones. */
+static void test_scratch(void)
+{
+    static const size_t n[] = {0, 1, 64, 65, 4096, 16384, 250000},
+                        k[] = {1, 32, 33, 512, 513, 11008};
+    for (size_t i = 0; i < COUNT(n); i++)
+        for (size_t j = 0; j < COUNT(k); j++)
+            for (size_t m = 0, last = 0; m < 70000; m += m < 5000 ? 1 : 97) {
+                size_t bytes = 0, wider = 0, longer = 0;
+                check(mxq_matmul_scratch_bytes(m, n[i], k[j], &bytes) == MXQ_OK &&
+                          mxq_matmul_scratch_bytes(m, n[i] + 1, k[j], &wider) == MXQ_OK &&
+                          mxq_matmul_scratch_bytes(m, n[i], k[j] + 1, &longer) == MXQ_OK,
+                      "no scratch size");
+                check(bytes >= last && wider >= bytes && longer >= bytes, "scratch shrinks");
+                last = bytes;
+            }
+}
+
 static void test_packing_errors(void)
 {
     const struct product_plan plan = small_plan();
@@ -799,10 +817,11 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"shapes", test_shapes}, {"long", test_long},     {"values", test_values},
-    {"guard", test_guard},   {"rows", test_rows},     {"workers", test_workers},
-    {"parts", test_parts},   {"slabs", test_slabs},   {"packing", test_packing},
-    {"damage", test_damage}, {"errors", test_errors}, {"packing_errors", test_packing_errors},
+    {"shapes", test_shapes},   {"long", test_long},     {"values", test_values},
+    {"guard", test_guard},     {"rows", test_rows},     {"workers", test_workers},
+    {"parts", test_parts},     {"slabs", test_slabs},   {"packing", test_packing},
+    {"damage", test_damage},   {"errors", test_errors}, {"packing_errors", test_packing_errors},
+    {"scratch", test_scratch},
 };
 
 static int is_wanted(const char *name, int argc, char **argv)

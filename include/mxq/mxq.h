@@ -357,9 +357,10 @@ struct mxq_matmul_options {
     }
 
 /* Computes the scratch that mxq_matmul() and mxq_matmul_quantized() need for an m x k by k x n
- * product, on any instruction set and with any options: about 4 bytes for each value of x and of y, of y
- * at most 16 MiB.  It never shrinks when m, n or k grows, so the largest product's scratch serves all.  Returns MXQ_OK, MXQ_ERR_ARGUMENT,
- * or MXQ_ERR_SHAPE when the size overflows size_t. */
+ * product, on any instruction set and with any options: about 4 bytes for each value of x, with up to
+ * 3 KiB more a row, and of y, but for y no more than 16 MiB or 256 bytes a row.  It never shrinks when
+ * m, n or k grows, so scratch for the largest m, n and k serves all.  Returns MXQ_OK,
+ * MXQ_ERR_ARGUMENT, or MXQ_ERR_SHAPE when the size overflows size_t. */
 MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k,
                                                                size_t *bytes);
 
