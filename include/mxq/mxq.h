@@ -4,8 +4,9 @@
  * Read it top to bottom: it is meant as the manual.
  *
  * What the library does.  It converts matrices of F32, BF16 or F16 values to the OCP microscaling
- * format MXFP8 and back, and multiplies activations with weights in that format.  32 consecutive values of a row form a block; a block is stored as 32
- * one-byte elements (E4M3 or E5M2) and one shared scale (E8M0, a power of two):
+ * format MXFP8 and back, and multiplies activations with weights in that format.  32 consecutive
+ * values of a row form a block; a block is stored as 32 one-byte elements (E4M3 or E5M2) and one
+ * shared scale (E8M0, a power of two):
  *
  *     value = element * 2^(scale - 127)
  *
@@ -385,7 +386,8 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t 
  *   options   in   scratch is required unless m, n or k is 0
  *   error     out  may be NULL
  *
- * y may overlap neither x, bias, w nor scratch.  m, n and k may be 0 (with k = 0 the sum is empty).
+ * y may overlap neither x, bias, w nor scratch, and scratch none of the others.  m, n and k may be 0
+ * (with k = 0 the sum is empty).
  * Bytes between rows are not touched.
  *
  * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE, MXQ_ERR_OVERLAP, MXQ_ERR_PACKED or
@@ -410,9 +412,9 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_quantized(const struct mxq_matr
 /* The library picks the best instruction set of the machine on first use.  MXQ_ISA in the
  * environment overrides that choice, mxq_set_isa() overrides both.  Results never depend on it. */
 
-/* Returns the name of the active instruction set: "amx", "avx512bf16", "avx512", "avx2", "neonbf16",
- * "neon" or "scalar".  When MXQ_ISA names something unknown or not available here, the library falls to "scalar", and this
- * function says so. */
+/* Returns the name of the active instruction set: "amx", "avx512bf16", "avx512", "avx2",
+ * "neonbf16", "neon" or "scalar".  When MXQ_ISA names something unknown or not available here, the
+ * library falls to "scalar", and this function says so. */
 MXQ_API const char *mxq_isa(void);
 
 /* Makes an instruction set the active one, for the whole process, from the next call on.  NULL
