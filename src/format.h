@@ -15,7 +15,7 @@
 #define MXQ_BLOCK 32
 
 /* An element code: a sign, then an exponent and a mantissa that count in steps of one code.  All
- * constants of the kernels follow from these five. */
+ * constants of the kernels follow from these. */
 struct mxq_element_info {
     const char *name;
     int mantissa_bits;

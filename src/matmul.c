@@ -9,9 +9,9 @@
  * GEMM, all tasks work on one part of k after the other, whose x stays in L2.
  *
  * The range guard: fused kernels multiply bare elements and scale the dots, and BF16 units flush what is
- * below 2^-126.  Both give the canonical bits as long as no product or sum can become subnormal or
- * overflow, which the exponents of x and w prove or not; if not, the F32 kernels do the work on the scaled
- * weights. */
+ * below 2^-126.  Both give the canonical bits as long as every product is a multiple of 2^-149, or 2^-126 for
+ * a unit that flushes, and no dot overflows, which the exponents of x and w prove or not; if not, the F32
+ * kernels do the work on the scaled weights. */
 #include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -22,7 +22,7 @@
 #include "packed.h"
 
 #define TASK_PANELS 4 /* panels of w of a task, at most */
-#define TASK_COLS   (TASK_PANELS * MXQ_PANEL)
+#define TASK_COLS   ((size_t)TASK_PANELS * MXQ_PANEL)
 #define WHOLE_ROWS                                                                                 \
     192 /* so many rows of sums are small beside a task's x: it keeps them for all of k */
 #define STACK_ROWS 64 /* rows of a task that keeps its sums on the stack, at most */
@@ -225,10 +225,10 @@ static int dot_within(struct exponents x, struct exponents w, int low)
 
 static struct exponents exponents_of_x(struct matmul *c)
 {
-    return exponents_of(atomic_load(&c->low), atomic_load(&c->high),
-                        x_is_bf16(c)               ? 7
-                        : c->wide->type == MXQ_F16 ? 10
-                                                   : 23);
+    const uint32_t low = atomic_load(&c->low), high = atomic_load(&c->high);
+    if (c->options->x_compute == MXQ_X_BF16) /* the range was taken before the rounding */
+        return exponents_of(low, high + 0x8000, 7);
+    return exponents_of(low, high, x_is_bf16(c) ? 7 : c->wide->type == MXQ_F16 ? 10 : 23);
 }
 
 static int w_is_ordinary(const struct matmul *c)
@@ -274,13 +274,14 @@ static int allows_accumulation(const struct matmul *c)
     struct mxq_range range = MXQ_RANGE_EMPTY;
     if (!c->options->accumulate || c->row->tile[MXQ_BF16].flushes < 2)
         return 1;
+    const uint64_t fpenv = mxq_fpenv_enter();
     for (size_t r = 0; r < c->m; r++)
-        for (size_t first = 0; first < c->n; first += ((size_t)TASK_COLS)) {
-            float values[((size_t)TASK_COLS)];
-            load_wide(c->row, values, c->y, r, first,
-                      smaller(((size_t)TASK_COLS), round_up(c->n - first, MXQ_BLOCK)) / MXQ_BLOCK,
-                      &range);
+        for (size_t first = 0; first < c->n; first += TASK_COLS) {
+            float values[TASK_COLS];
+            const size_t cols = smaller(TASK_COLS, round_up(c->n - first, MXQ_BLOCK));
+            load_wide(c->row, values, c->y, r, first, cols / MXQ_BLOCK, &range);
         }
+    mxq_fpenv_leave(fpenv);
     return exponents_of(range.low, range.high, 23).low >= NORMAL_LOW && range.high < 0x7F800000;
 }
 

@@ -84,6 +84,14 @@ static enum mxq_status packed_error(struct mxq_error *error, const char *what)
     return mxq_fail(error, MXQ_ERR_PACKED, what);
 }
 
+static int reserved_are_zero(const unsigned char *h)
+{
+    unsigned char any = h[AT_NONFINITE + 1];
+    for (size_t i = AT_CHECK + 8; i < AT_HEADER_CHECK; i++)
+        any |= h[i];
+    return !any;
+}
+
 enum mxq_status mxq_packed_open(struct mxq_packed *p, const void *packed, size_t packed_bytes,
                                 struct mxq_error *error)
 {
@@ -98,6 +106,9 @@ enum mxq_status mxq_packed_open(struct mxq_packed *p, const void *packed, size_t
         return packed_error(error, "packed must be of version 1");
     if (get(h + AT_HEADER_CHECK, 8) != check_of(h, AT_HEADER_CHECK, 0))
         return packed_error(error, "the header of packed must match its check value");
+    if (!reserved_are_zero(h) || h[AT_NONFINITE] > 1 || h[AT_SCALE_LOW] > h[AT_SCALE_HIGH])
+        return packed_error(error,
+                            "reserved bytes of packed's header must be 0, and its flags sound");
     const struct mxq_format format = {
         (enum mxq_element)get(h + AT_ELEMENT, 4), (enum mxq_scale)get(h + AT_SCALE, 4),
         (uint32_t)get(h + AT_BLOCK_ROWS, 4), (uint32_t)get(h + AT_BLOCK_COLS, 4)};
@@ -282,7 +293,8 @@ static enum mxq_status pack_all(struct pack *pack, void *packed, size_t packed_b
             return mxq_fail(error, MXQ_ERR_OVERLAP, "packed must not overlap the weights");
     pack->panels = (unsigned char *)packed + MXQ_PACKED_HEADER;
     pack->scale_low = 0xFF;
-    mxq_for_each_task(parallel, pack->to.panel_count, pack_panel, pack);
+    /* Without inputs there may be any number of outputs, and there is nothing to do for them. */
+    mxq_for_each_task(parallel, pack->to.panel_bytes ? pack->to.panel_count : 0, pack_panel, pack);
     write_header(packed, pack);
     return MXQ_OK;
 }
@@ -344,7 +356,7 @@ enum mxq_status mxq_pack_matrix(void *packed, size_t packed_bytes, const struct 
     return pack_all(&pack, packed, packed_bytes, &source, 1, o->parallel, error);
 }
 
-enum mxq_status mxq_packed_info(const void *packed, size_t packed_bytes,
+enum mxq_status mxq_packed_read(const void *packed, size_t packed_bytes,
                                 struct mxq_packed_info *info, struct mxq_error *error)
 {
     struct mxq_packed p;
@@ -379,7 +391,7 @@ enum mxq_status mxq_packed_check(const void *packed, size_t packed_bytes,
     if (status)
         return status;
     struct check c = {&p, 0};
-    mxq_for_each_task(parallel, p.panel_count, check_panel, &c);
+    mxq_for_each_task(parallel, p.panel_bytes ? p.panel_count : 0, check_panel, &c);
     if (atomic_load(&c.sum) != p.check)
         return packed_error(error, "the panels of packed must match their check value");
     return MXQ_OK;

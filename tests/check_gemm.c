@@ -68,13 +68,13 @@ static void fill_codes(struct check *c, enum fill fill, uint8_t *elements)
     const uint32_t subnormals = 1u << mxq_elements[c->element].mantissa_bits;
     for (size_t i = 0; i < MXQ_PANEL_ELEMENTS; i++) {
         const uint8_t code = (uint8_t)random_u32(&c->random);
-        elements[i] = fill == FILL_ZERO          ? 0
-                      : fill == FILL_SIGNED_ZERO ? code & 0x80
-                      : fill == FILL_WIDE_SUBNORMAL || fill == FILL_ELEMENT_SUBNORMAL
-                          ? (uint8_t)((code & 0x80) | code % subnormals)
-                      : fill == FILL_SATURATION
-                          ? (uint8_t)((code & 0x80) | mxq_elements[c->element].max_code)
-                          : finite_code(c, code);
+        elements[i] = (uint8_t)(fill == FILL_ZERO          ? 0
+                                : fill == FILL_SIGNED_ZERO ? code & 0x80
+                                : fill == FILL_WIDE_SUBNORMAL || fill == FILL_ELEMENT_SUBNORMAL
+                                    ? (uint8_t)((code & 0x80) | code % subnormals)
+                                : fill == FILL_SATURATION
+                                    ? (uint8_t)((code & 0x80) | mxq_elements[c->element].max_code)
+                                    : finite_code(c, code));
     }
 }
 

@@ -490,7 +490,7 @@ static void expect_rejected(const struct product *p, const uint8_t *packed, size
     check(error.status == MXQ_ERR_PACKED && error.what, "no detail of damaged weights");
     if (header_is_sound)
         return;
-    check(mxq_packed_info(packed, bytes, &info, NULL) == MXQ_ERR_PACKED, what);
+    check(mxq_packed_read(packed, bytes, &info, NULL) == MXQ_ERR_PACKED, what);
     check(!memcmp(&info, &untouched, sizeof info), "info is written from damaged weights");
     const struct mxq_matrix to = {y, MXQ_F32, 3, 20, 25},
                             x = {p->x.data, MXQ_F32, 3, 50, p->x_stride};
@@ -552,11 +552,11 @@ static void test_damage(void)
     for (size_t at = 8; at < 28; at += 4)
         run_forged(&p, packed, at, 2, 4);
     struct mxq_packed_info info;
-    check(mxq_packed_info(p.packed.data, p.packed.bytes, &info, NULL) == MXQ_OK && info.n == 20 &&
+    check(mxq_packed_read(p.packed.data, p.packed.bytes, &info, NULL) == MXQ_OK && info.n == 20 &&
               info.k == 50 && info.bytes == p.packed.bytes && info.format.element == MXQ_E4M3 &&
               info.format.scale == MXQ_E8M0 && info.format.block_rows == 1 &&
               info.format.block_cols == 32,
-          "mxq_packed_info() differs");
+          "mxq_packed_read() differs");
     product_free(&p);
 }
 
@@ -801,8 +801,8 @@ static void test_packing_errors(void)
     oracle_store(MXQ_F32, p.x.data, 2 * p.x_stride + 49, 0x7F800000);
     REJECTS(MXQ_ERR_NONFINITE, mxq_pack_matrix(to, p.packed.bytes, &w.format, &wide, &o, &error));
     check(error.row == 2 && error.col == 49, "the first infinity is not found");
-    REJECTS(MXQ_ERR_ARGUMENT, mxq_packed_info(NULL, 1000, NULL, NULL));
-    REJECTS(MXQ_ERR_ARGUMENT, mxq_packed_info(p.packed.data, p.packed.bytes, NULL, NULL));
+    REJECTS(MXQ_ERR_ARGUMENT, mxq_packed_read(NULL, 1000, NULL, NULL));
+    REJECTS(MXQ_ERR_ARGUMENT, mxq_packed_read(p.packed.data, p.packed.bytes, NULL, NULL));
     REJECTS(MXQ_ERR_ARGUMENT, mxq_packed_check(NULL, 1000, NULL, NULL));
     REJECTS(MXQ_ERR_ARGUMENT, mxq_packed_check(p.packed.data, p.packed.bytes, &none, NULL));
     check(!memcmp(to, blank, p.packed.bytes), "a failure writes");

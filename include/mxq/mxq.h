@@ -201,7 +201,8 @@ MXQ_API size_t mxq_type_bytes(enum mxq_type type);
 
 /* The caller's threads.  run() calls task(context, i) exactly once for each i in 0 .. tasks - 1, in
  * any order, on any threads, and returns when all calls have returned.  How tasks are laid over
- * threads never changes a result.  Adapters: mxq/pthreadpool.h, mxq/openmp.h. */
+ * threads never changes a result.  Work too small to share is done without run(), on this thread.  A
+ * task needs less than 64 KiB of stack.  Adapters: mxq/pthreadpool.h, mxq/openmp.h. */
 struct mxq_parallel {
     void (*run)(void *pool, size_t tasks, void (*task)(void *context, size_t index), void *context);
     void *pool; /* handed to run() */
@@ -316,7 +317,7 @@ struct mxq_packed_info {
 
 /* Reads the header of a packed buffer: constant time.  Every function that takes a packed buffer does
  * this check by itself.  Returns MXQ_OK, MXQ_ERR_ARGUMENT or MXQ_ERR_PACKED. */
-MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_info(const void *packed, size_t packed_bytes,
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_read(const void *packed, size_t packed_bytes,
                                                       struct mxq_packed_info *info,
                                                       struct mxq_error *error);
 
@@ -427,7 +428,8 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_set_isa(const char *name);
  * asks by itself: without this call "amx" is available only if the process already has the permission,
  * or if the user names it in MXQ_ISA or mxq_set_isa().  Call it before the first use, or before
  * mxq_set_isa(NULL).  Returns MXQ_OK when tiles may be used, MXQ_ERR_ISA when the machine has none or
- * the system refuses; the latter is no error but a slower kernel. */
+ * the system refuses; the latter is no error but a slower kernel.  A thread's own tile configuration is
+ * as before when a call returns; the data in its tiles is not kept, as across any call. */
 MXQ_API enum mxq_status mxq_enable_amx(void);
 
 /* One instruction set of this build. */

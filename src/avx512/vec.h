@@ -3,7 +3,6 @@
 #ifndef MXQ_VEC_H
 #define MXQ_VEC_H
 
-#include <math.h>
 #include <stdint.h>
 
 #include "format.h"
@@ -177,17 +176,7 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
 
 MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
 {
-#if defined(MXQ_EMULATED) /* SIMDe rounds twice */
-    float x[VEC_LANES], y[VEC_LANES], z[VEC_LANES];
-    vec_store_ps(x, a);
-    vec_store_ps(y, b);
-    vec_store_ps(z, c);
-    for (int i = 0; i < VEC_LANES; i++)
-        z[i] = fmaf(x[i], y[i], z[i]);
-    return vec_load_ps(z);
-#else
     return _mm512_fmadd_ps(a, b, c);
-#endif
 }
 
 MXQ_INLINE void vec_decode_pair(vec_ps even[1], vec_ps odd[1], const uint8_t *p, int mantissa_bits)

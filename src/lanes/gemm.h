@@ -55,7 +55,7 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
 
 /* --------------------------------- Packed weights, in registers -------------------------------- */
 
-/* Decoded weights are as small as 2^-136; x is made larger by this, so that no product is subnormal. */
+/* Decoded weights are as small as 2^-129: x is made larger by this, so that products stay exact. */
 #define FUSED_X_SHIFT 100
 
 /* Copies a sub-block of some rows: next to each other they need one address register, not many. */
