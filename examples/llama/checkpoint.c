@@ -55,8 +55,10 @@ static json_t *parse(const char *path, const void *text, size_t bytes)
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (!json)
         fail(EXIT_INPUT, "%s: bad JSON: %s", path, error.text);
-    if (!json_is_object(json))
+    if (!json_is_object(json)) {
+        json_decref(json);
         fail(EXIT_INPUT, "%s: bad JSON: it must be an object", path);
+    }
     return json;
 }
 
