@@ -176,19 +176,21 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
         for (size_t i = 0; i < rows * panels; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
         for (size_t quad = 0; quad < MXQ_BLOCK / 4; quad++) {
+            vec weight[4][2];
             UNROLL
             for (size_t p = 0; p < panels; p++) {
-                vec weight[2];
                 const uint8_t *codes =
                     w.elements + p * w.panel_bytes + b * MXQ_PANEL_ELEMENTS + quad * 64;
                 __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
-                decode_quad(weight, codes, &decoder);
-                UNROLL
-                for (size_t i = 0; i < 2 * rows; i++) {
-                    const size_t odd = i % 2, sum = i / 2 * panels + p;
-                    const vec pair = broadcast_pair(values[i / 2] + quad * X_QUAD + 4 * odd);
-                    chains[odd][sum] = dot_pairs(chains[odd][sum], pair, weight[odd]);
-                }
+                decode_quad(weight[p], codes, &decoder);
+            }
+            /* One pair of x after the other: all of them at once would drive sums out of registers. */
+            UNROLL
+            for (size_t i = 0; i < 2 * rows * panels; i++) {
+                const size_t p = i % panels, odd = i / panels % 2,
+                             sum = i / panels / 2 * panels + p;
+                const vec pair = broadcast_pair(values[i / panels / 2] + quad * X_QUAD + 4 * odd);
+                chains[odd][sum] = dot_pairs(chains[odd][sum], pair, weight[p][odd]);
             }
         }
         UNROLL
