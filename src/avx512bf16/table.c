@@ -62,6 +62,6 @@ const struct mxq_kernels mxq_kernels_avx512bf16 = {
 
     /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
-    .tile[MXQ_BF16] = {  2,     6,    2,      16,     1,       {2, 0, 3, 1},  8, MXQ_BF16, 192 },
+    .tile[MXQ_BF16] = {  2,     6,    2,      8,      1,       {2, 0, 3, 1},  8, MXQ_BF16, 192 },
 };
 /* clang-format on */
