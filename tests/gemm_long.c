@@ -40,7 +40,6 @@ struct product {
     size_t packed_bytes;
     float before[MOST_Y], after[MOST_Y], y[MOST_Y];
     int accumulate;
-    float scratch[MOST_X + 128 * 32 + 64];
 };
 
 static struct product products[BATCH];
@@ -153,13 +152,16 @@ static void run_product(void *context, size_t index)
     const struct mxq_matrix x = {(void *)(uintptr_t)data, p->x_type, p->m, p->k, p->k};
     const struct mxq_matrix y = {p->y, MXQ_F32, p->m, p->n, p->n};
     struct mxq_matmul_options o = MXQ_MATMUL_OPTIONS;
-    o.scratch = p->scratch;
-    o.scratch_bytes = sizeof p->scratch;
+    if (mxq_matmul_scratch_bytes(p->m, p->n, p->k, &o.scratch_bytes))
+        exit(99);
+    void *scratch = malloc(o.scratch_bytes);
+    o.scratch = scratch;
     o.x_compute = p->x_compute;
     o.accumulate = p->accumulate;
     memcpy(p->y, p->before, p->m * p->n * sizeof *p->y);
-    if (mxq_matmul(&y, &x, p->packed, p->packed_bytes, &o, NULL))
+    if (!scratch || mxq_matmul(&y, &x, p->packed, p->packed_bytes, &o, NULL))
         exit(99);
+    free(scratch);
     for (size_t i = 0; i < p->m * p->n; i++)
         if (memcmp(&p->y[i], &p->after[i], sizeof *p->y))
             atomic_fetch_add(&wrong, 1);
