@@ -31,7 +31,7 @@ say "What is in it now"
 run build/tools/mxq inspect "$out"
 
 say "What the model lost: bits per byte of held-out text, as it was, then as it is"
-run build/examples/llama/mxq-llama eval "$model" --text "$model/eval.bytes" --windows 16
+run build/examples/llama/mxq-llama eval "$model" --text "$model/eval.bytes" --windows 16 --weights f32
 run build/examples/llama/mxq-llama eval "$out" --text "$model/eval.bytes" --windows 16
 
 say "The kernels behind it"
