@@ -18,23 +18,92 @@
  * infinity, and 0x7FC00000 when any of the 32 is a NaN.  Narrower types widen first. */
 typedef void mxq_amax_fn(uint32_t *amax, const void *x, size_t blocks);
 
+/* The same for each 8 values: amax[4 b + i] is of values 8 i .. 8 i + 7 of block b. */
+typedef void mxq_amax_8_fn(uint32_t *amax, const void *x, size_t blocks);
+
 /* scale[b] = 255 if amax[b] >= 0x7F800000, else clamp(E - emax + d, 0, 254) with E = amax[b] >> 23,
  * M = amax[b] & 0x7FFFFF, and d = 1 when M >= rule->threshold and amax[b] != rule->exception. */
 typedef void mxq_scale_fn(uint8_t *scale, const uint32_t *amax, size_t blocks,
                           const struct mxq_scale_rule *rule);
 
-/* elements[32 b + i] = the element code nearest to x[32 b + i] * 2^(127 - scale[b]), exact before
- * the one rounding, ties to even, saturating (infinities too); the sign of zero is kept.  A NaN, and
- * every element of a block with scale 255, gives 0x7F. */
+/* A block's 32 element codes take 4 * bits bytes: code i is bits [i * bits, (i + 1) * bits) of them as one
+ * little-endian number.
+ *
+ * element[32 b + i] = the element code nearest to x[32 b + i] * 2^(127 - scale[b]), exact before the one
+ * rounding, ties to even, saturating (infinities too); the sign of zero is kept where the code has one.
+ * A NaN, and every element of a block with scale 255, gives the element's nan_code. */
 typedef void mxq_pack_fn(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks);
 
-/* y[32 b + i] = decode(elements[32 b + i]) * 2^(scale[b] - 127), exact in F32, then rounded once to
+/* y[32 b + i] = decode(element[32 b + i]) * 2^(scale[b] - 127), exact in F32, then rounded once to
  * nearest even for BF16 and F16.  NaN elements and scale 255 give the canonical NaN. */
 typedef void mxq_unpack_fn(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks);
 
 /* amax, scale and pack in one pass over memory: the same bytes as the three kernels in a row. */
 typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
                              const struct mxq_scale_rule *rule);
+
+/* The same down the columns of 32 rows of x, `x_stride` values apart, for 16 * groups columns: column c
+ * is one block, whose codes go to elements + c * elements_stride and whose scale to
+ * scale[c * scale_stride]; both strides in bytes. */
+typedef void mxq_columns_fn(uint8_t *elements, size_t elements_stride, uint8_t *scale,
+                            size_t scale_stride, const void *x, size_t x_stride, size_t groups,
+                            const struct mxq_scale_rule *rule);
+
+/* Adds 1 to scale[b], which is below 254, if the sum of (x - decode(pack(x)))^2 over the block, in F64 and
+ * index order, is smaller with scale[b] + 1; a tie keeps scale[b].  Differences are those of the exact
+ * values rounded to F64, and squares are rounded to F64.  A block whose scale is 254 or 255, or that holds a
+ * value that is not finite, is left alone. */
+typedef void mxq_mse_fn(uint8_t *scale, const float *x, size_t blocks);
+
+/* ---- Scales that are no powers of two: through F32 values of a block that stay in L1 ----
+ *
+ * Factors come four to a block, one for each 8 values. */
+
+/* v[32 b + i] = x[32 b + i] / divisor[4 b + i / 8], rounded once to F32. */
+typedef void mxq_divide_fn(float *v, const void *x, const float *divisor, size_t blocks);
+
+/* v[32 b + i] = x[32 b + i] * factor[4 b + i / 8], rounded once to F32. */
+typedef void mxq_multiply_fn(float *v, const void *x, const float *factor, size_t blocks);
+
+/* y[32 b + i] = (v[32 b + i] * factor[4 b + i / 8]) * tensor, both products rounded to F32, NaNs made
+ * canonical, then rounded once to nearest even for BF16 and F16. */
+typedef void mxq_rescale_fn(void *y, const float *v, const float *factor, float tensor,
+                            size_t blocks);
+
+/* How mxq_encode_fn rounds.  `index` is that of v[0] in its tensor. */
+struct mxq_encoding {
+    enum mxq_rounding rounding;
+    int special;       /* MXQ_OVERFLOW_SPECIAL */
+    int unsigned_zero; /* what rounds to -0 becomes +0 */
+    uint64_t seed;
+    uint64_t index;
+};
+
+/* element[i] = the element code of v[i], rounded as `how` says, saturating or, if it says so, with code
+ * max_code + 1 for what rounds to something beyond the largest element (infinities too).  A NaN gives
+ * nan_code.
+ *
+ * Stochastic: with v[i] = n + f in units of the grid, 0 <= f < 1, the magnitude is n + 1 exactly when
+ * floor(f * 2^32) + r >= 2^32, r being word i' % 4 of Philox4x32-10 with the key (seed's lower half, its
+ * upper half) and the counter (lower half of i' / 4, its upper half, 0, 0), i' = index + i. */
+typedef void mxq_encode_fn(uint8_t *elements, const float *v, size_t blocks,
+                           const struct mxq_encoding *how);
+
+/* What mxq_measure_fn adds to.  Lane i % 8 of value i of a block. */
+struct mxq_sums {
+    double xx[8], yy[8], ee[8];
+    float max_error, amax;
+    uint64_t values, saturated, flushed;
+};
+
+/* Adds up, over 32 * blocks values: for value i in ascending order, with e = F32(x - y),
+ *
+ *     xx[i % 8] += x * x,  yy[i % 8] += y * y,  ee[i % 8] += e * e      in F64
+ *
+ * the largest |e| and |x|; values counts them, saturated those with |y| >= limit[4 b + i / 8] and |x| > |y|,
+ * flushed those with y = 0 and x not.  A value is left out of all that when x or y is not finite. */
+typedef void mxq_measure_fn(struct mxq_sums *sums, const void *x, const float *y,
+                            const float *limit, size_t blocks);
 
 /* ---- The GEMM: y += x * w^T in the order of docs/numerics.md, "The order of additions" ----
  *
@@ -53,6 +122,9 @@ typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, s
 
 #define MXQ_PANEL          16  /* outputs n of a panel */
 #define MXQ_PANEL_ELEMENTS 512 /* codes of a sub-block of a panel */
+
+/* Elements that panels hold: E4M3 and E5M2. */
+#define MXQ_PACKED_ELEMENTS 2
 
 /* Compute types are MXQ_F32 and MXQ_BF16. */
 #define MXQ_COMPUTES 2
@@ -122,21 +194,34 @@ struct mxq_tile {
 #define MXQ_TILE_PANELS 2
 #define MXQ_TILE_BYTES  32768 /* panels * blocks * 512 * bytes is at most this */
 
+/* A table names, for each family, the column whose code its row runs: #define COLUMN_pack avx512. */
+#define MXQ_SLOT(name, family, index) .family index = MXQ_KERNEL_OF(name, COLUMN_##family),
+#define MXQ_KERNEL_OF(name, column)   MXQ_KERNEL_OF_(name, column)
+#define MXQ_KERNEL_OF_(name, column)  mxq_##name##_##column
+
 /* One row of the matrix: every kernel for one instruction set.  No slot is ever NULL; a row without
  * a kernel of its own names the one it inherits, and why, in its table.c. */
 struct mxq_kernels {
     const char *isa;   /* the name in MXQ_ISA, in reports and in file names */
     uint32_t requires; /* all of these MXQ_CPU_* bits, or the row is not available */
     mxq_amax_fn *amax[MXQ_TYPES];
+    mxq_amax_8_fn *amax_8[MXQ_TYPES];
     mxq_scale_fn *scale[1];
     mxq_pack_fn *pack[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_unpack_fn *unpack[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_quantize_fn *quantize[MXQ_ELEMENTS][MXQ_TYPES];
+    mxq_columns_fn *columns[MXQ_ELEMENTS][MXQ_TYPES];
+    mxq_mse_fn *mse[MXQ_ELEMENTS];
+    mxq_encode_fn *encode[MXQ_ELEMENTS];
+    mxq_divide_fn *divide[MXQ_TYPES];
+    mxq_multiply_fn *multiply[MXQ_TYPES];
+    mxq_rescale_fn *rescale[MXQ_TYPES];
+    mxq_measure_fn *measure[MXQ_TYPES];
     mxq_operand_fn *operand[MXQ_TYPES];
     mxq_round_fn *round[MXQ_COMPUTES];
-    mxq_panel_fn *panel[MXQ_ELEMENTS][MXQ_COMPUTES];
+    mxq_panel_fn *panel[MXQ_PACKED_ELEMENTS][MXQ_COMPUTES];
     mxq_gemm_fn *gemm[MXQ_COMPUTES];
-    mxq_gemm_fused_fn *gemm_fused[MXQ_ELEMENTS][MXQ_COMPUTES];
+    mxq_gemm_fused_fn *gemm_fused[MXQ_PACKED_ELEMENTS][MXQ_COMPUTES];
     mxq_output_fn *output[MXQ_TYPES];
     struct mxq_tile tile[MXQ_COMPUTES];
 };

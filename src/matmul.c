@@ -121,13 +121,14 @@ static void load_through(const struct matmul *c, float *out, size_t r, size_t fi
                          struct mxq_range *range)
 {
     const struct mxq_matmul_options *o = c->options;
-    const struct mxq_scale_rule rule = mxq_scale_rule(o->x_format.element, o->x_scale_mode);
+    const struct mxq_scale_rule rule =
+        mxq_scale_rule(o->x_format.element, mxq_scale_mode_of(&o->x_format, o->x_scale_mode));
     uint8_t elements[CHUNK * MXQ_BLOCK], scales[CHUNK];
     struct mxq_range unused = MXQ_RANGE_EMPTY;
     load_wide(c->row, out, c->wide, r, first, blocks, &unused);
     c->row->quantize[o->x_format.element][MXQ_F32](elements, scales, out, blocks, &rule);
     const size_t cols = smaller(c->wide->cols - first, blocks * MXQ_BLOCK);
-    const struct mxq_quantized q = {o->x_format, 1, cols, elements, 0, scales, 0};
+    const struct mxq_quantized q = {o->x_format, 1, cols, elements, 0, scales, 0, NULL};
     load_quantized(c->row, out, &q, 0, 0, blocks, range);
 }
 
@@ -518,8 +519,8 @@ static enum mxq_status check_options(const struct mxq_matmul_options *o, struct 
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.x_scale_mode is unknown");
     if (o->accumulate != 0 && o->accumulate != 1)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.accumulate must be 0 or 1");
-    if (o->x_compute == MXQ_X_QUANTIZED && !mxq_format_is_supported(&o->x_format))
-        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_supported_formats);
+    if (o->x_compute == MXQ_X_QUANTIZED && !mxq_format_is_packable(&o->x_format))
+        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_packable_formats);
     if (o->parallel && !o->parallel->run)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.parallel->run must not be null");
     return MXQ_OK;

@@ -23,11 +23,13 @@ enum mxq_status mxq_quantized_sizes(const struct mxq_format *format, size_t rows
         return MXQ_ERR_ARGUMENT;
     if (!mxq_format_is_supported(format))
         return MXQ_ERR_FORMAT;
+    const struct mxq_element_info *e = &mxq_elements[format->element];
     struct mxq_sizes s;
-    s.elements_row_bytes = cols;
-    s.scales_row_bytes = cols / MXQ_BLOCK + (cols % MXQ_BLOCK != 0);
+    s.elements_row_bytes = mxq_code_bytes(e, cols);
+    s.scales_row_bytes = mxq_block_count(format->block_cols, cols) * mxq_scale_bytes(format->scale);
+    s.scales_rows = mxq_block_count(format->block_rows, rows);
     if (!multiply(&s.elements_bytes, rows, s.elements_row_bytes) ||
-        !multiply(&s.scales_bytes, rows, s.scales_row_bytes))
+        !multiply(&s.scales_bytes, s.scales_rows, s.scales_row_bytes))
         return MXQ_ERR_SHAPE;
     *sizes = s;
     return MXQ_OK;
@@ -94,15 +96,19 @@ enum mxq_status mxq_quantized_spans(struct mxq_span *elements, struct mxq_span *
         return mxq_fail(error, MXQ_ERR_SHAPE, "rows * cols must not overflow size_t");
     if (q->rows > 1 && q->elements_stride < sizes.elements_row_bytes)
         return mxq_fail(error, MXQ_ERR_SHAPE, "elements_stride must be at least a row of elements");
-    if (q->rows > 1 && q->scales_stride < sizes.scales_row_bytes)
+    if (sizes.scales_rows > 1 && q->scales_stride < sizes.scales_row_bytes)
         return mxq_fail(error, MXQ_ERR_SHAPE, "scales_stride must be at least a row of scales");
     *elements =
         (struct mxq_span){q->elements, q->rows, sizes.elements_row_bytes, q->elements_stride};
-    *scales = (struct mxq_span){q->scales, q->rows, sizes.scales_row_bytes, q->scales_stride};
+    *scales =
+        (struct mxq_span){q->scales, sizes.scales_rows, sizes.scales_row_bytes, q->scales_stride};
     if (!is_addressable(elements) || !is_addressable(scales))
         return mxq_fail(error, MXQ_ERR_SHAPE, past_memory);
     if (q->rows && q->cols && (!q->elements || !q->scales))
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "data, elements and scales must not be null");
+    if ((q->format.scale == MXQ_E4M3_SCALE) != (q->tensor_scale != NULL))
+        return mxq_fail(error, MXQ_ERR_ARGUMENT,
+                        "tensor_scale must be set for E4M3 scales and null for all others");
     return MXQ_OK;
 }
 
@@ -173,7 +179,8 @@ static void run_task(void *context, size_t index)
                    (run.row * cut->x->stride + run.block * MXQ_BLOCK) * type_bytes;
         if (cut->q) {
             run.elements =
-                cut->q->elements + run.row * cut->q->elements_stride + run.block * MXQ_BLOCK;
+                cut->q->elements + run.row * cut->q->elements_stride +
+                mxq_code_bytes(&mxq_elements[cut->q->format.element], run.block * MXQ_BLOCK);
             run.scales = cut->q->scales + run.row * cut->q->scales_stride + run.block;
         }
         cut->visit(cut->context, &run);
@@ -190,7 +197,8 @@ void mxq_for_each_run(const struct mxq_quantized *q, const struct mxq_matrix *x,
     struct cut cut = {q, x, visit, context, x->rows, x->cols / MXQ_BLOCK, x->cols % MXQ_BLOCK,
                       1, 1};
     if (!cut.tail && x->stride == x->cols &&
-        (!q || (q->elements_stride == x->cols && q->scales_stride == cut.blocks))) {
+        (!q || (q->elements_stride == mxq_code_bytes(&mxq_elements[q->format.element], x->cols) &&
+                q->scales_stride == cut.blocks))) {
         cut.blocks *= cut.rows;
         cut.rows = 1;
     }

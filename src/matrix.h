@@ -26,8 +26,9 @@ enum mxq_status mxq_matrix_span(struct mxq_span *span, const struct mxq_matrix *
 enum mxq_status mxq_quantized_spans(struct mxq_span *elements, struct mxq_span *scales,
                                     const struct mxq_quantized *q, struct mxq_error *error);
 
-/* Checks the options of a quantization. */
+/* Checks the options of a quantization to a format, of so many blocks. */
 enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
+                                           const struct mxq_format *format, size_t blocks,
                                            struct mxq_error *error);
 
 /* Fails with the position of the first NaN or infinity of x, if there is one. */
@@ -56,7 +57,8 @@ struct mxq_run {
 };
 
 /* Calls visit(context, run) for every run of the matrix, over the threads of `parallel`, each call
- * inside the contract's floating-point environment.  q may be NULL: runs of x alone.  A matrix without
+ * inside the contract's floating-point environment.  q may be NULL: runs of x alone; its scales are E8M0 on
+ * blocks of 1 x 32.  A matrix without
  * gaps is one long row.  The cut does not depend on the number of threads. */
 void mxq_for_each_run(const struct mxq_quantized *q, const struct mxq_matrix *x,
                       const struct mxq_parallel *parallel,

@@ -113,8 +113,8 @@ enum mxq_status mxq_packed_open(struct mxq_packed *p, const void *packed, size_t
         (enum mxq_element)get(h + AT_ELEMENT, 4), (enum mxq_scale)get(h + AT_SCALE, 4),
         (uint32_t)get(h + AT_BLOCK_ROWS, 4), (uint32_t)get(h + AT_BLOCK_COLS, 4)};
     const uint64_t n = get(h + AT_N, 8), k = get(h + AT_K, 8);
-    if (!mxq_format_is_supported(&format))
-        return mxq_fail(error, MXQ_ERR_PACKED, mxq_supported_formats);
+    if (!mxq_format_is_packable(&format))
+        return mxq_fail(error, MXQ_ERR_PACKED, mxq_packable_formats);
     *p = (struct mxq_packed){.info = {format, (size_t)n, (size_t)k, 0},
                              .panels = h + MXQ_PACKED_HEADER,
                              .scale_low = h[AT_SCALE_LOW],
@@ -305,7 +305,7 @@ enum mxq_status mxq_packed_bytes(const struct mxq_format *format, size_t n, size
 {
     if (!format || !bytes)
         return MXQ_ERR_ARGUMENT;
-    if (!mxq_format_is_supported(format))
+    if (!mxq_format_is_packable(format))
         return MXQ_ERR_FORMAT;
     struct mxq_packed p = {.info = {*format, n, k, 0}};
     if (!lay_out(&p))
@@ -336,18 +336,19 @@ enum mxq_status mxq_pack_matrix(void *packed, size_t packed_bytes, const struct 
     struct mxq_span source;
     if (!format)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "format must not be null");
-    if (!mxq_format_is_supported(format))
-        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_supported_formats);
-    enum mxq_status status = mxq_check_quantize_options(o, error);
+    if (!mxq_format_is_packable(format))
+        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_packable_formats);
+    enum mxq_status status = mxq_matrix_span(&source, w, error);
     if (!status)
-        status = mxq_matrix_span(&source, w, error);
+        status = mxq_check_quantize_options(o, format, 1, error);
     if (status)
         return status;
     const struct mxq_kernels *row = mxq_active_kernels();
-    struct pack pack = {.to.info = {*format, w->rows, w->cols, 0},
-                        .wide = w,
-                        .kernel = row->quantize[format->element][w->type],
-                        .rule = mxq_scale_rule(format->element, o->scale_mode)};
+    struct pack pack = {
+        .to.info = {*format, w->rows, w->cols, 0},
+        .wide = w,
+        .kernel = row->quantize[format->element][w->type],
+        .rule = mxq_scale_rule(format->element, mxq_scale_mode_of(format, o->scale_mode))};
     if (o->nonfinite == MXQ_NONFINITE_ERROR) {
         status = mxq_check_finite(row, w, o->parallel, error);
         if (status)

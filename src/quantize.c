@@ -1,31 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quantize.c -- mxq_quantize(): checks, the partial last block, the search for non-finite values. */
+/* quantize.c -- mxq_quantize(): checks, and the passes over a tile.
+ *
+ * A matrix is cut into tiles of whole blocks: a row, or as much of it as stays in L1, or 128 rows of a
+ * block of 128 x 128.  A tile goes through amax, scales, elements and, if asked for, statistics; blocks over
+ * the whole tensor have their amax from a pass of its own.  What is asked for most, E8M0 scales on 1 x 32
+ * blocks rounded to nearest even, has a kernel that does all in one pass over long runs. */
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "fpenv.h"
 #include "matrix.h"
+#include "scalar/wide.h"
+#include "span.h"
 
-/* ---------------------------------------- Quantization ---------------------------------------- */
+#define NONFINITE UINT32_C(0x7F800000) /* F32 bits of infinity: NaNs are above, the rest below */
 
-struct quantize {
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static float value_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* ------------------------------ Long runs through the one-pass kernel --------------------------- */
+
+struct runs {
     mxq_quantize_fn *kernel;
+    const struct mxq_element_info *element;
     struct mxq_scale_rule rule;
     size_t type_bytes;
 };
 
 /* A partial block is quantized as a whole one whose missing elements are +0. */
-static void quantize_tail(const struct quantize *c, const struct mxq_run *run)
+static void quantize_tail(const struct runs *c, const struct mxq_run *run)
 {
     unsigned char x[MXQ_BLOCK * 4] = {0};
     uint8_t elements[MXQ_BLOCK];
     memcpy(x, run->wide + run->blocks * MXQ_BLOCK * c->type_bytes, run->tail * c->type_bytes);
     c->kernel(elements, run->scales + run->blocks, x, 1, &c->rule);
-    memcpy(run->elements + run->blocks * MXQ_BLOCK, elements, run->tail);
+    memcpy(run->elements + mxq_code_bytes(c->element, run->blocks * MXQ_BLOCK), elements,
+           mxq_code_bytes(c->element, run->tail));
 }
 
 static void quantize_run(void *context, const struct mxq_run *run)
 {
-    const struct quantize *c = context;
+    const struct runs *c = context;
     c->kernel(run->elements, run->scales, run->wide, run->blocks, &c->rule);
     if (run->tail)
         quantize_tail(c, run);
@@ -39,8 +66,6 @@ struct search {
     const struct mxq_matrix *x;
     _Atomic uint64_t first; /* row-major index of the first one so far; UINT64_MAX: none */
 };
-
-#define NONFINITE UINT32_C(0x7F800000) /* F32 bits of infinity: NaNs are above, the rest below */
 
 /* Keeps the smallest index that any thread has found. */
 static void report(struct search *s, uint64_t index)
@@ -101,20 +126,537 @@ enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq
     return status;
 }
 
+/* ------------------------------------------- Tiles --------------------------------------------- */
+
+/* Tasks have a cut that depends on the shape alone: statistics are summed along it. */
+#define MOST_TASKS       256
+#define TASK_VALUES      65536
+#define TILE_COLS_OF_128 256 /* columns of a tile of 128 rows: 128 KiB of F32 */
+
+/* The sums of a task. */
+struct partial {
+    double xx, yy, ee, max_error, amax;
+    uint64_t values, saturated, flushed;
+};
+
+struct quantize {
+    const struct mxq_kernels *kernels;
+    const struct mxq_quantized *q;
+    const struct mxq_matrix *x;
+    const struct mxq_quantize_options *options;
+    const struct mxq_element_info *element;
+    enum mxq_scale_mode mode;
+    struct mxq_scale_rule rule;
+    int is_fused;       /* the one-pass kernel does all but the statistics */
+    int is_encoded;     /* elements are made by encode, not by pack */
+    float tensor_amax;  /* of a block over the whole tensor, or of E4M3 scales */
+    float tensor_scale; /* 1 but for E4M3 scales */
+    size_t length;      /* of a block along a row */
+    size_t tile_rows, tile_cols;
+    size_t tiles_across, tiles, task_tiles;
+    struct partial *partials; /* of each task */
+    _Atomic uint32_t seen;    /* while looking for tensor_amax: the largest yet */
+};
+
+/* A tile in work. */
+struct tile {
+    size_t row, rows, col, cols;
+    size_t blocks; /* side by side */
+    uint32_t amax[MXQ_SPAN_FACTORS];
+    uint8_t codes[MXQ_SPAN_FACTORS]; /* E8M0 */
+    float
+        divisors[MXQ_SPAN_FACTORS]; /* other scales: what quantizing divides by, or multiplies by */
+};
+
+/* A span in work: x has whole blocks, filled up with zeros. */
+struct span {
+    size_t row, col, count, blocks;
+    const unsigned char *x;
+    unsigned char padded[MXQ_SPAN * 4];
+};
+
+static void load_span(const struct quantize *c, struct span *s, size_t row, size_t col,
+                      size_t count)
+{
+    const size_t type_bytes = mxq_type_bytes(c->x->type);
+    s->row = row;
+    s->col = col;
+    s->count = count;
+    s->blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK;
+    s->x = (const unsigned char *)c->x->data + (row * c->x->stride + col) * type_bytes;
+    if (count % MXQ_BLOCK) {
+        memset(s->padded, 0, s->blocks * MXQ_BLOCK * type_bytes);
+        s->x = memcpy(s->padded, s->x, count * type_bytes);
+    }
+}
+
+/* -------------------------------------------- amax ---------------------------------------------- */
+
+/* The largest of some magnitudes, not counting those that are not finite. */
+static uint32_t finite_amax(const unsigned char *x, size_t values, enum mxq_type type)
+{
+    uint32_t amax = 0;
+    for (size_t i = 0; i < values; i++) {
+        const uint32_t magnitude = load_f32_bits(x, i, type) & 0x7FFFFFFF;
+        if (magnitude < NONFINITE && magnitude > amax)
+            amax = magnitude;
+    }
+    return amax;
+}
+
+/* amax of each `unit` values of a span, 8 or 32 of them. */
+static void span_amax(const struct quantize *c, uint32_t *amax, const struct span *s, size_t unit)
+{
+    const enum mxq_type type = c->x->type;
+    if (unit == 8)
+        c->kernels->amax_8[type](amax, s->x, s->blocks);
+    else
+        c->kernels->amax[type](amax, s->x, s->blocks);
+    if (c->options->nonfinite != MXQ_NONFINITE_CLAMP)
+        return;
+    for (size_t i = 0; i < s->blocks * (MXQ_BLOCK / unit); i++)
+        if (amax[i] >= NONFINITE)
+            amax[i] = finite_amax(s->x + i * unit * mxq_type_bytes(type), unit, type);
+}
+
+static void find_amax(const struct quantize *c, struct tile *t)
+{
+    const size_t unit = c->length < MXQ_BLOCK ? 8 : MXQ_BLOCK;
+    memset(t->amax, 0, t->blocks * sizeof *t->amax);
+    for (size_t row = t->row; row < t->row + t->rows; row++)
+        for (size_t done = 0; done < t->cols; done += MXQ_SPAN) {
+            uint32_t amax[MXQ_SPAN_FACTORS];
+            struct span s;
+            const size_t left = t->cols - done;
+            load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
+            span_amax(c, amax, &s, unit);
+            for (size_t i = 0; i * unit < s.count; i++) {
+                uint32_t *largest = &t->amax[(done + i * unit) / c->length];
+                if (amax[i] > *largest)
+                    *largest = amax[i];
+            }
+        }
+}
+
+/* The same from outside, for the blocks of a tile. */
+static void take_amax(const struct quantize *c, struct tile *t)
+{
+    const struct mxq_quantize_options *o = c->options;
+    const size_t across = mxq_block_count(c->q->format.block_cols, c->q->cols);
+    const size_t first = t->row / c->tile_rows * across + t->col / c->length;
+    for (size_t b = 0; b < t->blocks; b++)
+        t->amax[b] = bits_of(o->amax_count > 1 ? o->amax[first + b] : c->tensor_amax);
+}
+
+/* ------------------------------------------- Scales --------------------------------------------- */
+
+/* The smallest power of two that is at least s >= 0; 0 for 0. */
+static float power_of_two_above(float s)
+{
+    const uint32_t bits = bits_of(s);
+    if (bits >= 0x800000)
+        return value_of(bits & 0x7FFFFF ? (bits + 0x800000) & NONFINITE : bits);
+    uint32_t power = 1;
+    while (power < bits)
+        power <<= 1;
+    return value_of(bits ? power : 0);
+}
+
+/* Returns a scale as its type holds it, and stores it; an F16 that would be an infinity saturates. */
+static float store_scale(const struct quantize *c, uint8_t *scales, size_t index, float scale)
+{
+    const enum mxq_scale type = c->q->format.scale;
+    if (type == MXQ_F16_SCALE && scale > 65504)
+        scale = 65504;
+    store_f32_bits(scales, index,
+                   type == MXQ_F32_SCALE    ? MXQ_F32
+                   : type == MXQ_BF16_SCALE ? MXQ_BF16
+                                            : MXQ_F16,
+                   bits_of(scale));
+    return mxq_scale_value(type, scales, index);
+}
+
+/* F32, BF16 and F16 scales of a tile. */
+static void make_quotients(const struct quantize *c, struct tile *t, uint8_t *scales)
+{
+    for (size_t b = 0; b < t->blocks; b++) {
+        const int is_finite = t->amax[b] < NONFINITE, is_zero = t->amax[b] == 0;
+        float scale = is_finite ? value_of(t->amax[b]) / c->element->max : value_of(F32_NAN);
+        if (c->mode == MXQ_SCALE_RCEIL && is_finite)
+            scale = power_of_two_above(scale);
+        if (is_zero)
+            scale = c->options->reciprocal ? 0 : 1;
+        const float stored = store_scale(c, scales, b, scale);
+        if (c->options->reciprocal)
+            t->divisors[b] = scale == 0 ? 0 : 1 / scale;
+        else
+            t->divisors[b] = stored == 0 ? INFINITY : stored;
+    }
+}
+
+/* E4M3 scales of a tile. */
+static void make_e4m3(const struct quantize *c, struct tile *t, uint8_t *scales)
+{
+    float quotients[MXQ_SPAN_FACTORS] = {0};
+    uint8_t codes[MXQ_SPAN_FACTORS];
+    for (size_t b = 0; b < t->blocks; b++)
+        quotients[b] =
+            t->amax[b] < NONFINITE ? value_of(t->amax[b]) / 6 / c->tensor_scale : value_of(F32_NAN);
+    c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes,
+                                        (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK);
+    memcpy(scales, codes, t->blocks);
+    for (size_t b = 0; b < t->blocks; b++) {
+        const float divisor = c->tensor_scale * mxq_scale_value(MXQ_E4M3_SCALE, scales, b);
+        t->divisors[b] = divisor == 0 ? INFINITY : divisor;
+    }
+}
+
+/* Adds to the codes of a span's blocks of 32 what their squared errors ask for. */
+static void choose_by_error(const struct quantize *c, uint8_t *codes, const struct span *s)
+{
+    struct mxq_range unused = MXQ_RANGE_EMPTY;
+    float values[MXQ_SPAN];
+    c->kernels->operand[c->x->type](values, s->x, s->blocks, &unused);
+    c->kernels->mse[c->q->format.element](codes, values, s->blocks);
+}
+
+static void make_scales(const struct quantize *c, struct tile *t)
+{
+    const struct mxq_quantized *q = c->q;
+    uint8_t *scales = q->scales + t->row / c->tile_rows * q->scales_stride +
+                      t->col / c->length * mxq_scale_bytes(q->format.scale);
+    const uint32_t least = bits_of(c->options->amax_floor);
+    for (size_t b = 0; b < t->blocks; b++)
+        if (t->amax[b] < least)
+            t->amax[b] = least;
+    if (q->format.scale == MXQ_E4M3_SCALE) {
+        make_e4m3(c, t, scales);
+    } else if (q->format.scale == MXQ_E8M0) {
+        c->kernels->scale[MXQ_E8M0](t->codes, t->amax, t->blocks, &c->rule);
+        if (c->mode == MXQ_SCALE_MSE) {
+            struct span s;
+            load_span(c, &s, t->row, t->col, t->cols);
+            choose_by_error(c, t->codes, &s);
+        }
+        memcpy(scales, t->codes, t->blocks);
+    } else {
+        make_quotients(c, t, scales);
+    }
+}
+
+/* ------------------------------------------ Elements -------------------------------------------- */
+
+/* The block of its tile that value `i` of a span is in. */
+static size_t block_of(const struct quantize *c, const struct tile *t, const struct span *s,
+                       size_t i)
+{
+    const size_t block = (s->col - t->col + i) / c->length;
+    return block < t->blocks ? block : t->blocks - 1;
+}
+
+/* 2^(127 - code), which is a subnormal F32 for 254, and NaN for 255. */
+static float reciprocal_of(uint8_t code)
+{
+    return value_of(code == 255 ? F32_NAN : code == 254 ? 0x400000 : (254u - code) << 23);
+}
+
+/* The values of a span, scaled, in F32. */
+static void scale_values(const struct quantize *c, const struct tile *t, const struct span *s,
+                         float *v)
+{
+    const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
+    float factors[MXQ_SPAN_FACTORS];
+    for (size_t i = 0; i < 4 * s->blocks; i++) {
+        const size_t b = block_of(c, t, s, 8 * i);
+        factors[i] = is_e8m0 ? reciprocal_of(t->codes[b]) : t->divisors[b];
+    }
+    if (is_e8m0 || c->options->reciprocal)
+        c->kernels->multiply[c->x->type](v, s->x, factors, s->blocks);
+    else
+        c->kernels->divide[c->x->type](v, s->x, factors, s->blocks);
+}
+
+/* Packs whole blocks of a span. */
+static void make_elements(const struct quantize *c, const struct tile *t, const struct span *s,
+                          uint8_t *elements)
+{
+    const enum mxq_element element = c->q->format.element;
+    const struct mxq_quantize_options *o = c->options;
+    float v[MXQ_SPAN];
+    if (!c->is_encoded && c->q->format.scale == MXQ_E8M0) {
+        uint8_t codes[MXQ_SPAN_BLOCKS];
+        for (size_t b = 0; b < s->blocks; b++)
+            codes[b] = t->codes[block_of(c, t, s, b * MXQ_BLOCK)];
+        c->kernels->pack[element][c->x->type](elements, s->x, codes, s->blocks);
+        return;
+    }
+    scale_values(c, t, s, v);
+    if (c->is_encoded) {
+        const struct mxq_encoding how = {o->rounding, o->overflow == MXQ_OVERFLOW_SPECIAL,
+                                         o->unsigned_zero, o->seed,
+                                         o->first_index + s->row * c->x->cols + s->col};
+        c->kernels->encode[element](elements, v, s->blocks, &how);
+    } else {
+        c->kernels->pack[element][MXQ_F32](elements, v, mxq_unit_codes, s->blocks);
+    }
+}
+
+/* Adds a span that has been quantized to the sums. */
+static void measure_span(const struct quantize *c, const struct span *s, struct mxq_sums *sums)
+{
+    float y[MXQ_SPAN], limits[MXQ_SPAN_FACTORS];
+    mxq_dequantize_span(c->kernels, y, MXQ_F32, c->q, s->row, s->col, s->count);
+    for (size_t i = s->count; i < s->blocks * MXQ_BLOCK; i++)
+        y[i] = value_of(F32_NAN); /* left out */
+    if (c->q->format.scale == MXQ_E8M0) {
+        uint8_t codes[MXQ_SPAN_BLOCKS];
+        mxq_span_codes(codes, c->q, s->row, s->col, s->blocks);
+        for (size_t i = 0; i < 4 * s->blocks; i++)
+            limits[i] = ldexpf(c->element->max, codes[i / 4] - 127);
+    } else {
+        mxq_span_factors(limits, c->q, s->row, s->col, s->blocks);
+        for (size_t i = 0; i < 4 * s->blocks; i++)
+            limits[i] = c->element->max * limits[i] * c->tensor_scale;
+    }
+    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks);
+}
+
+/* ------------------------------------------- A tile --------------------------------------------- */
+
+/* What is packed of a span that does not end with a block goes through memory of its own. */
+static void store_span(const struct quantize *c, const struct tile *t, const struct span *s)
+{
+    const struct mxq_quantized *q = c->q;
+    uint8_t *to = q->elements + s->row * q->elements_stride + mxq_code_bytes(c->element, s->col);
+    uint8_t *scales = q->scales + s->row * q->scales_stride + s->col / MXQ_BLOCK;
+    uint8_t padded[MXQ_SPAN];
+    uint8_t *elements = s->count % MXQ_BLOCK ? padded : to;
+    if (c->is_fused)
+        c->kernels->quantize[q->format.element][c->x->type](elements, scales, s->x, s->blocks,
+                                                            &c->rule);
+    else
+        make_elements(c, t, s, elements);
+    if (elements != to)
+        memcpy(to, padded, mxq_code_bytes(c->element, s->count));
+}
+
+static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sums *sums)
+{
+    struct tile t;
+    t.row = index / c->tiles_across * c->tile_rows;
+    t.col = index % c->tiles_across * c->tile_cols;
+    t.rows = c->x->rows - t.row < c->tile_rows ? c->x->rows - t.row : c->tile_rows;
+    t.cols = c->x->cols - t.col < c->tile_cols ? c->x->cols - t.col : c->tile_cols;
+    t.blocks = (t.cols + c->length - 1) / c->length;
+    if (!c->is_fused) {
+        if (c->options->amax_count && c->q->format.scale != MXQ_E4M3_SCALE)
+            take_amax(c, &t);
+        else if (c->q->format.block_rows == 0)
+            t.amax[0] = bits_of(c->tensor_amax);
+        else
+            find_amax(c, &t);
+        make_scales(c, &t);
+    }
+    for (size_t row = t.row; row < t.row + t.rows; row++)
+        for (size_t done = 0; done < t.cols; done += MXQ_SPAN) {
+            struct span s;
+            const size_t left = t.cols - done;
+            load_span(c, &s, row, t.col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
+            store_span(c, &t, &s);
+            if (c->partials)
+                measure_span(c, &s, sums);
+        }
+}
+
+/* Pairs at a distance of 4, then 2, then 1. */
+static double sum_of_lanes(const double lane[8])
+{
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static void quantize_tiles(void *context, size_t index)
+{
+    const struct quantize *c = context;
+    const size_t first = index * c->task_tiles;
+    struct mxq_sums sums = {{0}, {0}, {0}, 0, 0, 0, 0, 0};
+    const uint64_t fpenv = mxq_fpenv_enter();
+    for (size_t i = first; i < c->tiles && i < first + c->task_tiles; i++)
+        quantize_tile(c, i, &sums);
+    if (c->partials)
+        c->partials[index] =
+            (struct partial){sum_of_lanes(sums.xx),  sum_of_lanes(sums.yy), sum_of_lanes(sums.ee),
+                             (double)sums.max_error, (double)sums.amax,     sums.values,
+                             sums.saturated,         sums.flushed};
+    mxq_fpenv_leave(fpenv);
+}
+
+/* ------------------------------------------- The whole ------------------------------------------ */
+
+static void cut_into_tiles(struct quantize *c)
+{
+    const struct mxq_format *f = &c->q->format;
+    const int is_row = f->block_rows == 1 && f->block_cols == 0;
+    c->length = mxq_block_length(f->block_cols, c->x->cols);
+    c->tile_rows = f->block_rows ? f->block_rows : 1;
+    c->tile_cols = is_row ? c->x->cols : c->tile_rows > 1 ? TILE_COLS_OF_128 : MXQ_SPAN;
+    c->tiles_across = (c->x->cols + c->tile_cols - 1) / c->tile_cols;
+    c->tiles = mxq_block_count((uint32_t)c->tile_rows, c->x->rows) * c->tiles_across;
+    const size_t values = c->tile_rows * c->tile_cols;
+    const size_t least = (c->tiles + MOST_TASKS - 1) / MOST_TASKS;
+    c->task_tiles = TASK_VALUES / values + 1 > least ? TASK_VALUES / values + 1 : least;
+}
+
+static void seek_amax(void *context, const struct mxq_run *run)
+{
+    struct quantize *c = context;
+    const size_t type_bytes = mxq_type_bytes(c->x->type);
+    const size_t values = run->blocks * MXQ_BLOCK + run->tail;
+    uint32_t largest = 0;
+    for (size_t done = 0; done < values; done += MXQ_SPAN) {
+        const size_t count = values - done < MXQ_SPAN ? values - done : MXQ_SPAN;
+        uint32_t amax[MXQ_SPAN_BLOCKS];
+        struct span s = {.count = count, .blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK};
+        s.x = run->wide + done * type_bytes;
+        if (count % MXQ_BLOCK) {
+            memset(s.padded, 0, s.blocks * MXQ_BLOCK * type_bytes);
+            s.x = memcpy(s.padded, s.x, count * type_bytes);
+        }
+        span_amax(c, amax, &s, MXQ_BLOCK);
+        for (size_t b = 0; b < s.blocks; b++)
+            largest = amax[b] > largest ? amax[b] : largest;
+    }
+    uint32_t seen = atomic_load_explicit(&c->seen, memory_order_relaxed);
+    while (largest > seen && !atomic_compare_exchange_weak(&c->seen, &seen, largest))
+        ;
+}
+
+/* amax of the tensor where the format asks for it, and the scale that follows. */
+static void find_tensor_scale(struct quantize *c)
+{
+    const struct mxq_format *f = &c->q->format;
+    const int is_e4m3 = f->scale == MXQ_E4M3_SCALE;
+    c->tensor_scale = 1;
+    if (c->options->amax_count == 1) {
+        c->tensor_amax = c->options->amax[0];
+    } else if (is_e4m3 || f->block_rows == 0) {
+        mxq_for_each_run(NULL, c->x, c->options->parallel, seek_amax, c);
+        c->tensor_amax = value_of(atomic_load(&c->seen));
+    }
+    if (is_e4m3) {
+        const uint64_t fpenv = mxq_fpenv_enter();
+        const float amax =
+            c->tensor_amax < c->options->amax_floor ? c->options->amax_floor : c->tensor_amax;
+        c->tensor_scale = amax == 0 ? 1 : isfinite(amax) ? amax / (6 * 448) : value_of(F32_NAN);
+        *c->q->tensor_scale = c->tensor_scale;
+        mxq_fpenv_leave(fpenv);
+    }
+}
+
+static void add_partials(struct quantize *c, size_t tasks)
+{
+    struct mxq_statistics *to = c->options->statistics;
+    /* The tree: neighbours first. */
+    for (size_t step = 1; step < tasks; step *= 2)
+        for (size_t i = 0; i + step < tasks; i += 2 * step) {
+            struct partial *a = &c->partials[i];
+            const struct partial *b = &c->partials[i + step];
+            *a = (struct partial){a->xx + b->xx,
+                                  a->yy + b->yy,
+                                  a->ee + b->ee,
+                                  fmax(a->max_error, b->max_error),
+                                  fmax(a->amax, b->amax),
+                                  a->values + b->values,
+                                  a->saturated + b->saturated,
+                                  a->flushed + b->flushed};
+        }
+    const struct partial *sum = c->partials;
+    const uint64_t all = (uint64_t)c->x->rows * c->x->cols;
+    *to = (struct mxq_statistics){sum->values,       sum->saturated, sum->flushed,
+                                  all - sum->values, sum->xx,        sum->yy,
+                                  sum->ee,           sum->max_error, sum->amax};
+}
+
+static void quantize_in_tiles(struct quantize *c)
+{
+    struct partial partials[MOST_TASKS];
+    if (c->options->statistics)
+        *c->options->statistics = (struct mxq_statistics){0};
+    find_tensor_scale(c);
+    if (!c->x->rows || !c->x->cols)
+        return;
+    cut_into_tiles(c);
+    c->partials = c->options->statistics ? partials : NULL;
+    const size_t tasks = (c->tiles + c->task_tiles - 1) / c->task_tiles;
+    mxq_for_each_task(c->options->parallel, tasks, quantize_tiles, c);
+    if (c->partials) {
+        const uint64_t fpenv = mxq_fpenv_enter();
+        add_partials(c, tasks);
+        mxq_fpenv_leave(fpenv);
+    }
+}
+
 /* ------------------------------------------ Public -------------------------------------------- */
 
+static enum mxq_status check_amax(const struct mxq_quantize_options *o,
+                                  const struct mxq_format *format, size_t blocks,
+                                  struct mxq_error *error)
+{
+    const int is_tensor = format->scale == MXQ_E4M3_SCALE;
+    if (o->amax_count > 1 && (is_tensor || o->amax_count != blocks))
+        return mxq_fail(
+            error, MXQ_ERR_SHAPE,
+            "options.amax_count must be 0, 1 or, but for E4M3 scales, that of the blocks");
+    if (o->amax_count && !o->amax)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.amax must not be null");
+    for (size_t i = 0; i < o->amax_count; i++)
+        if (bits_of(o->amax[i]) >= NONFINITE)
+            return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.amax must be finite and at least +0");
+    if (bits_of(o->amax_floor) >= NONFINITE)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT,
+                        "options.amax_floor must be finite and at least +0");
+    return MXQ_OK;
+}
+
 enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
+                                           const struct mxq_format *format, size_t blocks,
                                            struct mxq_error *error)
 {
     if (o->struct_bytes != sizeof *o)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.struct_bytes must be their sizeof");
     if ((unsigned)o->scale_mode >= MXQ_SCALE_MODES)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.scale_mode is unknown");
-    if ((unsigned)o->nonfinite > MXQ_NONFINITE_ERROR)
+    if (!mxq_scale_mode_is_supported(format, o->scale_mode))
+        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_supported_scale_modes);
+    if ((unsigned)o->rounding >= MXQ_ROUNDINGS)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.rounding is unknown");
+    if ((unsigned)o->overflow > MXQ_OVERFLOW_SPECIAL)
+        return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.overflow is unknown");
+    if (o->overflow == MXQ_OVERFLOW_SPECIAL && !mxq_elements[format->element].nan_code)
+        return mxq_fail(error, MXQ_ERR_FORMAT,
+                        "options.overflow must be MXQ_OVERFLOW_SATURATE but for E4M3 and E5M2");
+    if ((unsigned)o->nonfinite > MXQ_NONFINITE_CLAMP)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.nonfinite is unknown");
+    if ((o->reciprocal != 0 && o->reciprocal != 1) ||
+        (o->unsigned_zero != 0 && o->unsigned_zero != 1))
+        return mxq_fail(error, MXQ_ERR_ARGUMENT,
+                        "options.reciprocal and .unsigned_zero must be 0 or 1");
+    if (o->reciprocal && (format->scale == MXQ_E8M0 || format->scale == MXQ_E4M3_SCALE))
+        return mxq_fail(error, MXQ_ERR_FORMAT,
+                        "options.reciprocal must be 0 but for F32, BF16 and F16 scales");
     if (o->parallel && !o->parallel->run)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.parallel->run must not be null");
-    return MXQ_OK;
+    return check_amax(o, format, blocks, error);
+}
+
+/* Whether the one-pass kernel does what the options ask for. */
+static int is_one_pass(const struct quantize *c)
+{
+    const struct mxq_format *f = &c->q->format;
+    const struct mxq_quantize_options *o = c->options;
+    return f->scale == MXQ_E8M0 && f->block_cols == MXQ_BLOCK && c->mode != MXQ_SCALE_MSE &&
+           !c->is_encoded && o->nonfinite != MXQ_NONFINITE_CLAMP && !o->amax_count &&
+           o->amax_floor == 0;
 }
 
 enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_matrix *x,
@@ -122,9 +664,12 @@ enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_mat
 {
     static const struct mxq_quantize_options defaults = MXQ_QUANTIZE_OPTIONS;
     const struct mxq_quantize_options *o = options ? options : &defaults;
-    enum mxq_status status = mxq_check_quantize_options(o, error);
+    enum mxq_status status = mxq_check_operands(q, x, MXQ_OUTPUT_QUANTIZED, error);
     if (!status)
-        status = mxq_check_operands(q, x, MXQ_OUTPUT_QUANTIZED, error);
+        status = mxq_check_quantize_options(o, &q->format,
+                                            mxq_block_count(q->format.block_rows, q->rows) *
+                                                mxq_block_count(q->format.block_cols, q->cols),
+                                            error);
     if (status)
         return status;
     const struct mxq_kernels *row = mxq_active_kernels();
@@ -133,8 +678,18 @@ enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_mat
         if (status)
             return status;
     }
-    struct quantize c = {row->quantize[q->format.element][x->type],
-                         mxq_scale_rule(q->format.element, o->scale_mode), mxq_type_bytes(x->type)};
-    mxq_for_each_run(q, x, o->parallel, quantize_run, &c);
+    struct quantize c = {.kernels = row, .q = q, .x = x, .options = o};
+    c.element = &mxq_elements[q->format.element];
+    c.mode = mxq_scale_mode_of(&q->format, o->scale_mode);
+    c.rule = mxq_scale_rule(q->format.element, c.mode);
+    c.is_encoded = o->rounding != MXQ_NEAREST_EVEN || o->overflow || o->unsigned_zero;
+    c.is_fused = is_one_pass(&c);
+    if (c.is_fused && !o->statistics) {
+        struct runs runs = {row->quantize[q->format.element][x->type], c.element, c.rule,
+                            mxq_type_bytes(x->type)};
+        mxq_for_each_run(q, x, o->parallel, quantize_run, &runs);
+    } else {
+        quantize_in_tiles(&c);
+    }
     return MXQ_OK;
 }

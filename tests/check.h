@@ -125,10 +125,18 @@ void check_reorder(const struct check *c, void *to, const void *from, size_t blo
 
 /* One check for each family of kernels.def; a family without one does not compile. */
 void check_amax(struct check *c);
+void check_amax_8(struct check *c);
 void check_scale(struct check *c);
 void check_pack(struct check *c);
 void check_unpack(struct check *c);
 void check_quantize(struct check *c);
+void check_columns(struct check *c);
+void check_mse(struct check *c);
+void check_encode(struct check *c);
+void check_divide(struct check *c);
+void check_multiply(struct check *c);
+void check_rescale(struct check *c);
+void check_measure(struct check *c);
 void check_operand(struct check *c);
 void check_round(struct check *c);
 void check_panel(struct check *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_pack.c -- conformance of FP8 packing. */
+/* check_pack.c -- conformance of element packing. */
 #include "check.h"
 
 /* The scales under which all values of a 16-bit type are packed. */
@@ -36,7 +36,7 @@ void check_pack(struct check *c)
     c->type = (enum mxq_type)(CHECK_INDEX(c, pack) % MXQ_TYPES);
     const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
-        .operands = {{"elements", MXQ_BLOCK, 1, 1},
+        .operands = {{"elements", mxq_code_bytes(&mxq_elements[c->element], MXQ_BLOCK), 1, 1},
                      {"x", MXQ_BLOCK * bytes, bytes, 0},
                      {"scale", 1, 1, 0}},
         .rules = 1,

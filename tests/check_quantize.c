@@ -25,7 +25,7 @@ void check_quantize(struct check *c)
     c->type = (enum mxq_type)(CHECK_INDEX(c, quantize) % MXQ_TYPES);
     const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
-        .operands = {{"elements", MXQ_BLOCK, 1, 1},
+        .operands = {{"elements", mxq_code_bytes(&mxq_elements[c->element], MXQ_BLOCK), 1, 1},
                      {"scale", 1, 1, 1},
                      {"x", MXQ_BLOCK * bytes, bytes, 0}},
         .rules = MXQ_SCALE_MODES,

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_unpack.c -- conformance of FP8 unpacking. */
+/* check_unpack.c -- conformance of element unpacking. */
 #include "check.h"
+#include "oracle.h"
 
 static uint8_t code_of(struct check *c, enum fill fill, uint64_t n)
 {
-    const uint8_t sign = random_u32(&c->random) & 0x80;
-    const uint8_t special = (uint8_t)(mxq_elements[c->element].max_code + 1);
+    const struct mxq_element_info *e = &mxq_elements[c->element];
+    const uint32_t half = 1u << (e->bits - 1); /* the codes of one sign */
+    const uint8_t sign = (uint8_t)(random_u32(&c->random) & half);
+    const uint8_t special = (uint8_t)(e->max_code + 1);
     switch (fill) {
     case FILL_EVERY: /* 256 codes: 8 blocks; one step further in each round */
         return (uint8_t)(n + n / (2048 * MXQ_BLOCK));
@@ -14,7 +17,9 @@ static uint8_t code_of(struct check *c, enum fill fill, uint64_t n)
     case FILL_SIGNED_ZERO:
         return sign;
     case FILL_ALL_NONFINITE:
-        return (uint8_t)(sign | (special + random_below(&c->random, 0x80u - special)));
+        if (special >= half) /* there are none, but the one below the smallest */
+            return (uint8_t)half;
+        return (uint8_t)(sign | (special + random_below(&c->random, half - special)));
     case FILL_ELEMENT_SUBNORMAL:
         return sign |
                (uint8_t)random_below(&c->random, 1u << mxq_elements[c->element].mantissa_bits);
@@ -32,12 +37,15 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
         const enum fill kind =
             fill == FILL_MIXED ? (enum fill)random_below(&c->random, FILL_LONE) : fill;
         scale[b] = kind == FILL_EVERY ? (uint8_t)(index / 8) : fill_scale(&c->random);
+        uint8_t codes[MXQ_BLOCK];
         for (size_t i = 0; i < MXQ_BLOCK; i++)
-            elements[b * MXQ_BLOCK + i] = code_of(c, kind, index * MXQ_BLOCK + i);
+            codes[i] = code_of(c, kind, index * MXQ_BLOCK + i);
         if (kind == FILL_NONFINITE) /* the only special one */
             for (size_t i = 0; i < MXQ_BLOCK; i++)
-                elements[b * MXQ_BLOCK + i] =
+                codes[i] =
                     i == index % MXQ_BLOCK ? code_of(c, FILL_ALL_NONFINITE, 0) : (uint8_t)(i + 8);
+        for (size_t i = 0; i < MXQ_BLOCK; i++)
+            oracle_put(c->element, elements, b * MXQ_BLOCK + i, codes[i]);
     }
 }
 
@@ -54,7 +62,7 @@ void check_unpack(struct check *c)
     const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
         .operands = {{"y", MXQ_BLOCK * bytes, bytes, 1},
-                     {"elements", MXQ_BLOCK, 1, 0},
+                     {"elements", mxq_code_bytes(&mxq_elements[c->element], MXQ_BLOCK), 1, 0},
                      {"scale", 1, 1, 0}},
         .rules = 1,
         .every_rounds = 4,

@@ -177,7 +177,7 @@ static uint32_t fill_value(struct random *r, enum fill fill, const struct fill_t
 {
     const enum mxq_type type = t->type;
     const uint32_t codes = oracle_max_code(t->element) + 1u;
-    const double tiny = ldexp(1.0, t->element == MXQ_E4M3 ? -6 : -14);
+    const double tiny = oracle_smallest_normal(t->element);
     const double huge = oracle_decode(t->element, oracle_max_code(t->element));
     const uint32_t sign = random_sign(r, type);
     switch (fill) {

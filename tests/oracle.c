@@ -94,68 +94,98 @@ uint32_t oracle_magnitude(enum mxq_type type, uint32_t bits)
 
 /* ---------------------------------------- Element codes --------------------------------------- */
 
+/* As the OCP texts describe them: fields of a floating-point code, or an integer and what it counts. */
+struct code {
+    int bits, exponent_bits, fraction_bits; /* no exponent bits: an integer */
+    double unit;                            /* of an integer */
+    uint8_t largest;                        /* code of the largest finite magnitude */
+    int emax;
+    double max;
+};
+
+static const struct code codes[MXQ_ELEMENTS] = {
+    [MXQ_E4M3] = {8, 4, 3, 0, 0x7E, 8, 448}, [MXQ_E5M2] = {8, 5, 2, 0, 0x7B, 15, 57344},
+    [MXQ_E3M2] = {6, 3, 2, 0, 0x1F, 4, 28},  [MXQ_E2M3] = {6, 2, 3, 0, 0x1F, 2, 7.5},
+    [MXQ_E2M1] = {4, 2, 1, 0, 0x7, 2, 6},    [MXQ_MXINT8] = {8, 0, 6, 1.0 / 64, 127, 0, 127.0 / 64},
+    [MXQ_INT8] = {8, 0, 6, 1, 127, 6, 127},
+};
+
 double oracle_decode(enum mxq_element element, uint8_t code)
 {
-    const double sign = code & 0x80 ? -1.0 : 1.0;
-    const int field = code & 0x7F;
-    if (element == MXQ_E4M3) {
-        if (field == 0x7F)
-            return (double)NAN;
-        return field < 8 ? sign * scale_by(field, -9)
-                         : sign * scale_by(8 + field % 8, field / 8 - 10);
-    }
-    if (field == 0x7C)
-        return sign * (double)INFINITY;
-    if (field > 0x7C)
+    const struct code *c = &codes[element];
+    if (!c->exponent_bits)
+        return (code < 128 ? code : code - 256) * c->unit;
+    const double sign = code >> (c->bits - 1) & 1 ? -1.0 : 1.0;
+    const int magnitude = code % (1 << (c->bits - 1));
+    const int field = magnitude >> c->fraction_bits, fraction = magnitude % (1 << c->fraction_bits);
+    const int bias = (1 << (c->exponent_bits - 1)) - 1;
+    if (element == MXQ_E4M3 && magnitude == 0x7F)
         return (double)NAN;
-    return field < 4 ? sign * scale_by(field, -16) : sign * scale_by(4 + field % 4, field / 4 - 17);
+    if (element == MXQ_E5M2 && field == 31)
+        return fraction ? (double)NAN : sign * (double)INFINITY;
+    if (field == 0)
+        return sign * scale_by(fraction, 1 - bias - c->fraction_bits);
+    return sign * scale_by(fraction + (1 << c->fraction_bits), field - bias - c->fraction_bits);
+}
+
+double oracle_smallest_normal(enum mxq_element element)
+{
+    const struct code *c = &codes[element];
+    return c->exponent_bits ? scale_by(1.0, 2 - (1 << (c->exponent_bits - 1))) : c->unit;
 }
 
 uint8_t oracle_max_code(enum mxq_element element)
 {
-    return element == MXQ_E4M3 ? 0x7E : 0x7B;
+    return codes[element].largest;
 }
 
-/* clang-format off */
-#define E4M3(p) 8 * p, 9 * p, 10 * p, 11 * p, 12 * p, 13 * p, 14 * p, 15 * p
-#define E5M2(p) 4 * p, 5 * p, 6 * p, 7 * p
+size_t oracle_bytes(enum mxq_element element, size_t count)
+{
+    return (count * (size_t)codes[element].bits + 7) / 8;
+}
 
-/* The magnitudes of all finite codes, in order: one binade after the other. */
-static const double e4m3[] = {
-    0, 0x1p-9, 0x2p-9, 0x3p-9, 0x4p-9, 0x5p-9, 0x6p-9, 0x7p-9,
-    E4M3(0x1p-9), E4M3(0x1p-8), E4M3(0x1p-7), E4M3(0x1p-6), E4M3(0x1p-5), E4M3(0x1p-4),
-    E4M3(0x1p-3), E4M3(0x1p-2), E4M3(0x1p-1), E4M3(1.0), E4M3(2.0), E4M3(4.0), E4M3(8.0),
-    E4M3(16.0), 256, 288, 320, 352, 384, 416, 448,
-};
-static const double e5m2[] = {
-    0, 0x1p-16, 0x2p-16, 0x3p-16,
-    E5M2(0x1p-16), E5M2(0x1p-15), E5M2(0x1p-14), E5M2(0x1p-13), E5M2(0x1p-12), E5M2(0x1p-11),
-    E5M2(0x1p-10), E5M2(0x1p-9), E5M2(0x1p-8), E5M2(0x1p-7), E5M2(0x1p-6), E5M2(0x1p-5),
-    E5M2(0x1p-4), E5M2(0x1p-3), E5M2(0x1p-2), E5M2(0x1p-1), E5M2(1.0), E5M2(2.0), E5M2(4.0),
-    E5M2(8.0), E5M2(16.0), E5M2(32.0), E5M2(64.0), E5M2(128.0), E5M2(256.0), E5M2(512.0),
-    E5M2(1024.0), E5M2(2048.0), E5M2(4096.0), E5M2(8192.0),
-};
-/* clang-format on */
+/* Bit by bit. */
+uint8_t oracle_get(enum mxq_element element, const uint8_t *elements, size_t i)
+{
+    const size_t bits = (size_t)codes[element].bits;
+    unsigned code = 0;
+    for (size_t j = 0; j < bits; j++)
+        code |= (elements[(i * bits + j) / 8] >> (i * bits + j) % 8 & 1u) << j;
+    return (uint8_t)code;
+}
+
+void oracle_put(enum mxq_element element, uint8_t *elements, size_t i, uint8_t code)
+{
+    const size_t bits = (size_t)codes[element].bits;
+    for (size_t j = 0; j < bits; j++) {
+        const unsigned mask = 1u << (i * bits + j) % 8;
+        uint8_t *byte = &elements[(i * bits + j) / 8];
+        *byte = (uint8_t)(code >> j & 1 ? *byte | mask : *byte & ~mask);
+    }
+}
 
 uint8_t oracle_pack(enum mxq_element element, enum mxq_type type, uint32_t bits, uint8_t scale)
 {
+    const struct code *c = &codes[element];
     const double x = oracle_value(type, bits);
     if (isnan(x) || scale == 255)
-        return 0x7F;
+        return element == MXQ_E4M3 || element == MXQ_E5M2 ? 0x7F : 0;
     const double v = fabs(x) * scale_by(1.0, 127 - scale);
-    const double *table = element == MXQ_E4M3 ? e4m3 : e5m2;
     int low = 0, high = oracle_max_code(element);
     while (high - low > 1) {
         const int middle = (low + high) / 2;
-        if (table[middle] <= v)
+        if (oracle_decode(element, (uint8_t)middle) <= v)
             low = middle;
         else
             high = middle;
     }
     /* Now v is between the two, or beyond the largest.  Of neighbouring codes one is even. */
-    const double below = v - table[low], above = table[high] - v;
+    const double below = v - oracle_decode(element, (uint8_t)low);
+    const double above = oracle_decode(element, (uint8_t)high) - v;
     const int code = below < above || (!(below > above) && low % 2 == 0) ? low : high;
-    return (uint8_t)(code | (signbit(x) ? 0x80 : 0));
+    if (!c->exponent_bits)
+        return (uint8_t)(signbit(x) ? -code : code);
+    return (uint8_t)(signbit(x) ? code + (1 << (c->bits - 1)) : code);
 }
 
 uint32_t oracle_unpack(enum mxq_element element, enum mxq_type type, uint8_t code, uint8_t scale)
@@ -181,13 +211,41 @@ static int ceil_log2(double v)
     return scale_by(1.0, k) < v ? k + 1 : k;
 }
 
+static enum mxq_scale_mode default_mode(enum mxq_element element)
+{
+    return codes[element].bits < 8 ? MXQ_SCALE_MSE : MXQ_SCALE_RCEIL;
+}
+
+/* Of a subnormal amax the rule takes the exponent field, 0, and the mantissa field: the numbers 2^-126 (and
+ * above) minus 2^-126.  Where emax is 0, or counts as 0, that can be seen. */
+static int shared_exponent_of_subnormal(enum mxq_element element, enum mxq_scale_mode mode,
+                                        double amax)
+{
+    const double fraction = amax * 0x1p126; /* M / 2^23, 0 < fraction < 1 */
+    const double thresholds[MXQ_SCALE_MODES] = {
+        [MXQ_SCALE_CEIL] = 0x1p-23,
+        [MXQ_SCALE_UNIT] = 0x1p-23,
+        [MXQ_SCALE_CT] = 0.75,
+        [MXQ_SCALE_EVEN] = 1 - scale_by(1, -1 - codes[element].fraction_bits),
+        [MXQ_SCALE_RCEIL] = codes[element].max - 1 + 0x1p-23};
+    return (thresholds[mode] > 0 && fraction >= thresholds[mode] ? 1 : 0) - 127;
+}
+
 /* The exponent of the shared scale, by the definition of each mode. */
 static int shared_exponent(enum mxq_element element, enum mxq_scale_mode mode, double amax)
 {
-    const int emax = element == MXQ_E4M3 ? 8 : 15;
-    const int fraction_bits = element == MXQ_E4M3 ? 3 : 2;
+    const int emax = codes[element].emax;
+    const int fraction_bits = codes[element].fraction_bits;
+    if (mode == MXQ_SCALE_DEFAULT)
+        mode = default_mode(element);
+    /* A subnormal counts as in the lowest normal binade but one: its exponent field says 0. */
+    const int is_subnormal = amax < 0x1p-126;
     const int k = floor_log2(amax);
+    if (is_subnormal && (emax == 0 || mode == MXQ_SCALE_UNIT))
+        return shared_exponent_of_subnormal(element, mode, amax);
     switch (mode) {
+    case MXQ_SCALE_DEFAULT:
+    case MXQ_SCALE_MSE: /* the smaller of the two that are compared */
     case MXQ_SCALE_FLOOR:
         return k - emax;
     case MXQ_SCALE_CEIL:
@@ -198,11 +256,15 @@ static int shared_exponent(enum mxq_element element, enum mxq_scale_mode mode, d
         return floor_log2(floor(amax / step + 0.5) * step) - emax;
     }
     case MXQ_SCALE_RCEIL: {
+        if (!codes[element].exponent_bits) /* nobody's product: amax against the largest itself */
+            return amax > codes[element].max * scale_by(1.0, k - emax) ? k - emax + 1 : k - emax;
         /* As the producers do it: both the reciprocal and the product are rounded to F32. */
-        const volatile float reciprocal = 1.0f / (element == MXQ_E4M3 ? 448.0f : 57344.0f);
+        const volatile float reciprocal = 1.0f / (float)codes[element].max;
         const volatile float product = (float)amax * reciprocal;
         return product > 0 ? ceil_log2((double)product) : -127;
     }
+    case MXQ_SCALE_UNIT:
+        return ceil_log2(amax);
     case MXQ_SCALE_CT:
         return (amax >= 1.75 * scale_by(1.0, k) ? k + 1 : k) - emax;
     }
@@ -230,10 +292,31 @@ uint32_t oracle_amax(enum mxq_type type, const void *x, size_t values)
     return amax;
 }
 
+static double squared_error(enum mxq_element element, enum mxq_type type, const void *x,
+                            size_t values, uint8_t scale)
+{
+    double sum = 0;
+    for (size_t i = 0; i < values; i++) {
+        const uint32_t bits = oracle_load(type, x, i);
+        const double value = oracle_decode(element, oracle_pack(element, type, bits, scale));
+        const double error = oracle_value(type, bits) - scale_by(value, scale - 127);
+        sum += error * error;
+    }
+    return sum;
+}
+
 void oracle_quantize(enum mxq_element element, enum mxq_scale_mode mode, enum mxq_type type,
                      const void *x, size_t values, uint8_t *elements, uint8_t *scale)
 {
     *scale = oracle_scale(element, mode, oracle_amax(type, x, values));
+    if (mode == MXQ_SCALE_DEFAULT)
+        mode = default_mode(element);
+    if (mode == MXQ_SCALE_MSE && *scale < 254 &&
+        squared_error(element, type, x, values, (uint8_t)(*scale + 1)) <
+            squared_error(element, type, x, values, *scale))
+        ++*scale;
+    memset(elements, 0, oracle_bytes(element, values));
     for (size_t i = 0; i < values; i++)
-        elements[i] = oracle_pack(element, type, oracle_load(type, x, i), *scale);
+        oracle_put(element, elements, i,
+                   oracle_pack(element, type, oracle_load(type, x, i), *scale));
 }

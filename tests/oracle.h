@@ -28,6 +28,16 @@ uint32_t oracle_magnitude(enum mxq_type type, uint32_t bits);
 /* The number of an element code; NaN and infinities where it has them. */
 double oracle_decode(enum mxq_element element, uint8_t code);
 
+/* The smallest magnitude with as many significant bits as any; of integer codes, one step. */
+double oracle_smallest_normal(enum mxq_element element);
+
+/* Code i of a row of packed codes. */
+uint8_t oracle_get(enum mxq_element element, const uint8_t *elements, size_t i);
+void oracle_put(enum mxq_element element, uint8_t *elements, size_t i, uint8_t code);
+
+/* The bytes of so many packed codes. */
+size_t oracle_bytes(enum mxq_element element, size_t codes);
+
 /* The code of the largest finite magnitude. */
 uint8_t oracle_max_code(enum mxq_element element);
 
@@ -43,7 +53,7 @@ uint8_t oracle_scale(enum mxq_element element, enum mxq_scale_mode mode, uint32_
 /* amax of up to 32 values. */
 uint32_t oracle_amax(enum mxq_type type, const void *x, size_t values);
 
-/* A whole block of up to 32 values. */
+/* A whole block of up to 32 values: a scale, and packed codes. */
 void oracle_quantize(enum mxq_element element, enum mxq_scale_mode mode, enum mxq_type type,
                      const void *x, size_t values, uint8_t *elements, uint8_t *scale);
 

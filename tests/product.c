@@ -362,12 +362,12 @@ struct product_plan product_plan(struct random *r)
 {
     struct product_plan plan = {0};
     plan.x = (int)random_below(r, PRODUCT_XS);
-    plan.w_element = (enum mxq_element)random_below(r, MXQ_ELEMENTS);
+    plan.w_element = (enum mxq_element)random_below(r, PRODUCT_ELEMENTS);
     plan.y_type = (enum mxq_type)random_below(r, MXQ_TYPES);
     plan.x_compute =
         is_quantized(&plan) ? MXQ_X_AS_IS : (enum mxq_x_compute)random_below(r, MXQ_X_COMPUTES);
-    plan.x_element = (enum mxq_element)random_below(r, MXQ_ELEMENTS);
-    plan.x_mode = (enum mxq_scale_mode)random_below(r, MXQ_SCALE_MODES);
+    plan.x_element = (enum mxq_element)random_below(r, PRODUCT_ELEMENTS);
+    plan.x_mode = (enum mxq_scale_mode)random_below(r, MXQ_SCALE_MSE);
     plan.accumulate = (int)random_below(r, 2);
     plan.bias = (int)random_below(r, 2 * MXQ_TYPES) - MXQ_TYPES;
     plan.bias = plan.bias < 0 ? -1 : plan.bias;

@@ -24,7 +24,10 @@ enum product_values {
 
 /* x is a wide type, or MXFP8 of an element. */
 enum product_x { PRODUCT_X_QUANTIZED = MXQ_TYPES };
-#define PRODUCT_XS (MXQ_TYPES + MXQ_ELEMENTS)
+/* Elements of weights, and of quantized x. */
+#define PRODUCT_ELEMENTS 2
+
+#define PRODUCT_XS (MXQ_TYPES + PRODUCT_ELEMENTS)
 
 struct product_plan {
     size_t m, n, k;

@@ -198,7 +198,7 @@ static void check_shapes(void)
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
         for (size_t c = 0; c < sizeof cols / sizeof *cols; c++)
             for (size_t p = 0; p < PLACEMENTS; p++)
-                for (int e = 0; e < MXQ_ELEMENTS; e++)
+                for (int e = MXQ_E4M3; e <= MXQ_E5M2; e++)
                     for (int t = 0; t < MXQ_TYPES; t++)
                         check_shape((enum mxq_element)e, (enum mxq_type)t, rows[r], cols[c],
                                     &placements[p], (enum mxq_scale_mode)(n++ % MXQ_SCALE_MODES));
@@ -470,9 +470,9 @@ static void test_argument_errors(void **state)
     EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.struct_bytes = 0);
     EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.struct_bytes++);
     EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.struct_bytes--);
-    EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.scale_mode = (enum mxq_scale_mode)5);
+    EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.scale_mode = (enum mxq_scale_mode)8);
     EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.scale_mode = (enum mxq_scale_mode) - 1);
-    EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.nonfinite = (enum mxq_nonfinite)2);
+    EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.nonfinite = (enum mxq_nonfinite)3);
     EXPECT(QUANTIZE, MXQ_ERR_ARGUMENT, c.options.nonfinite = (enum mxq_nonfinite) - 1);
     print_message("%lu cases\n", cases);
 }
@@ -481,9 +481,9 @@ static void test_format_errors(void **state)
 {
     (void)state;
     cases = 0;
-    EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.element = (enum mxq_element)2);
+    EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.element = (enum mxq_element)MXQ_ELEMENTS);
     EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.element = (enum mxq_element) - 1);
-    EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.scale = (enum mxq_scale)1);
+    EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.scale = MXQ_E4M3_SCALE);
     EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.block_rows = 0);
     EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.block_rows = 32);
     EXPECT(BOTH, MXQ_ERR_FORMAT, c.o.quantized.format.block_cols = 0);
@@ -617,8 +617,8 @@ static void test_sizes(void **state)
     assert_int_equal(mxq_quantized_sizes(&mxq_mxfp8_e4m3, SIZE_MAX, 2, &s), MXQ_ERR_SHAPE);
     assert_int_equal(mxq_quantized_sizes(&mxq_mxfp8_e4m3, 2, SIZE_MAX, &s), MXQ_ERR_SHAPE);
     const struct mxq_format unsupported[] = {
-        {(enum mxq_element)2, MXQ_E8M0, 1, 32},
-        {MXQ_E4M3, (enum mxq_scale)1, 1, 32},
+        {MXQ_INT8, MXQ_E8M0, 1, 32},
+        {MXQ_E4M3, MXQ_E4M3_SCALE, 1, 32},
         {MXQ_E4M3, MXQ_E8M0, 2, 32},
         {MXQ_E4M3, MXQ_E8M0, 1, 0},
     };

@@ -100,7 +100,7 @@ static void test_values(void)
             for (int compute = 0; compute < (x < PRODUCT_X_QUANTIZED ? MXQ_X_COMPUTES : 1);
                  compute++)
                 for (int y = 0; y < MXQ_TYPES; y++)
-                    for (int e = 0; e < MXQ_ELEMENTS; e++) {
+                    for (int e = 0; e < PRODUCT_ELEMENTS; e++) {
                         struct product_plan plan = product_plan(&r);
                         plan.m = 1 + random_below(&r, values % 2 ? 4 : 40);
                         plan.n = 1 + random_below(&r, 50);
@@ -453,7 +453,7 @@ static void test_packing(void)
     uint64_t seed = 7;
     for (size_t i = 0; i < COUNT(ns); i++)
         for (size_t j = 0; j < COUNT(ks); j++)
-            for (int e = 0; e < MXQ_ELEMENTS; e++)
+            for (int e = 0; e < PRODUCT_ELEMENTS; e++)
                 run_packing(ns[i], ks[j], (enum mxq_element)e, seed++);
 }
 

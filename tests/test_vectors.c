@@ -32,10 +32,11 @@ static uint8_t encode(const struct subject *s, enum mxq_element element, uint32_
     for (size_t i = 0; i < MXQ_BLOCK; i++)
         x[i] = bits;
     s->row->pack[element][MXQ_F32](elements, x, &scale, 1);
+    const uint8_t code = oracle_get(element, elements, 0);
     for (size_t i = 1; i < MXQ_BLOCK; i++)
-        if (elements[i] != elements[0])
+        if (oracle_get(element, elements, i) != code)
             return 0xFF; /* a lane differs: never a right answer here */
-    return elements[0];
+    return code;
 }
 
 static uint32_t decode(const struct subject *s, enum mxq_element element, uint8_t code,
@@ -45,7 +46,8 @@ static uint32_t decode(const struct subject *s, enum mxq_element element, uint8_
     uint32_t y[MXQ_BLOCK];
     if (!s->row)
         return oracle_unpack(element, MXQ_F32, code, scale);
-    memset(elements, code, sizeof elements);
+    for (size_t i = 0; i < MXQ_BLOCK; i++)
+        oracle_put(element, elements, i, code);
     s->row->unpack[element][MXQ_F32](y, elements, &scale, 1);
     for (size_t i = 1; i < MXQ_BLOCK; i++)
         if (y[i] != y[0])
@@ -65,8 +67,10 @@ static void quantize(const struct subject *s, enum mxq_element element, enum mxq
 
 /* ------------------------------------- Reading the files -------------------------------------- */
 
-static const char *const element_names[MXQ_ELEMENTS] = {"e4m3", "e5m2"};
-static const char *const mode_names[MXQ_SCALE_MODES] = {"rceil", "floor", "ceil", "even", "ct"};
+static const char *const element_names[MXQ_ELEMENTS] = {"e4m3", "e5m2",   "e3m2", "e2m3",
+                                                        "e2m1", "mxint8", "int8"};
+static const char *const mode_names[MXQ_SCALE_MODES] = {"default", "rceil", "floor", "ceil",
+                                                        "even",    "ct",    "mse",   "unit"};
 
 static void give_up(const char *file, const char *why)
 {

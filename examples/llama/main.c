@@ -169,7 +169,7 @@ static struct numbers settle_numbers(const struct options *o, const struct check
 {
     static const char *const precisions[] = {"f32", "bf16", "mxfp8", NULL};
     static const char *const elements[] = {"e4m3", "e5m2", NULL};
-    static const char *const modes[] = {"rceil", "floor", "ceil", "even", "ct", NULL};
+    static const char *const modes[] = {"default", "rceil", "floor", "ceil", "even", "ct", NULL};
     int element = MXQ_E4M3;
     for (size_t i = 0; i < c->tensor_count; i++)
         if (c->tensors[i].dtype == DTYPE_F8_E5M2)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mxq.h -- the public API of libmxq: block-scaled FP8 numbers on CPUs.
+/* mxq.h -- the public API of libmxq: block-scaled FP8, FP6, FP4 and INT8 numbers on CPUs.
  *
  * Read it top to bottom: it is meant as the manual.
  *
- * What the library does.  It converts matrices of F32, BF16 or F16 values to the OCP microscaling
- * format MXFP8 and back, and multiplies activations with weights in that format.  32 consecutive
- * values of a row form a block; a block is stored as 32 one-byte elements (E4M3 or E5M2) and one
- * shared scale (E8M0, a power of two):
+ * What the library does.  It converts matrices of F32, BF16 or F16 values to block-scaled formats and
+ * back, and multiplies activations with weights in such formats.  The values of a block, such as 32
+ * consecutive ones of a row, are stored as small elements (FP8, FP6, FP4 or INT8) and one shared scale:
  *
- *     value = element * 2^(scale - 127)
+ *     value = element * scale
  *
  * What it promises.
  *   - Every element is correctly rounded, once, from the exact scaled value.
@@ -24,7 +23,7 @@
  * Words.  A block is the set of elements that share a scale.  amax is the largest magnitude of a
  * block.  emax is the exponent of the largest power of two an element code can hold.  A stride is
  * the distance from one row to the next, in values for a struct mxq_matrix, in bytes for a struct
- * mxq_quantized (where an element is a byte).
+ * mxq_quantized.
  */
 #ifndef MXQ_H
 #define MXQ_H
@@ -92,19 +91,44 @@ enum mxq_type {
 
 /* Element codes.
  *
- *   code   bits       bias  largest finite   smallest subnormal  infinities  NaN codes
- *   E4M3   s1 e4 m3      7  448   (0x7E)     2^-9                none        0x7F 0xFF
- *   E5M2   s1 e5 m2     15  57344 (0x7B)     2^-16               0x7C 0xFC   0x7D-0x7F, 0xFD-0xFF
+ *   code    bits        bias  largest finite    smallest subnormal  infinities  NaN codes
+ *   E4M3    s1 e4 m3       7  448     (0x7E)    2^-9                none        0x7F 0xFF
+ *   E5M2    s1 e5 m2      15  57344   (0x7B)    2^-16               0x7C 0xFC   0x7D-0x7F, 0xFD-0xFF
+ *   E3M2    s1 e3 m2       3  28      (0x1F)    2^-4                none        none
+ *   E2M3    s1 e2 m3       1  7.5     (0x1F)    2^-3                none        none
+ *   E2M1    s1 e2 m1       1  6       (0x7)     2^-1                none        none
+ *   MXINT8  two's compl.   -  127/64  (0x7F)    1/64                none        none
+ *   INT8    two's compl.   -  127     (0x7F)    1                   none        none
+ *
+ * MXINT8 is the code times 2^-6; -128 is read, as -2 or -128, and never written.  Codes of 8 bits take a
+ * byte each; of 6 bits, four take three bytes, as a little-endian number of 24 bits with the first code
+ * lowest; of 4 bits, two take a byte, the even one in the lower half.  A row begins with a byte; what its
+ * last byte has left is zero.
  *
  * Source: OCP Microscaling Formats (MX) v1.0; OCP 8-bit Floating Point (OFP8) v1.0. */
-enum mxq_element { MXQ_E4M3 = 0, MXQ_E5M2 };
-#define MXQ_ELEMENTS 2
+enum mxq_element { MXQ_E4M3 = 0, MXQ_E5M2, MXQ_E3M2, MXQ_E2M3, MXQ_E2M1, MXQ_MXINT8, MXQ_INT8 };
+#define MXQ_ELEMENTS 7
 
-/* Shared scales.  E8M0: the value 2^(code - 127), code 0xFF is NaN; there is no zero, no sign. */
-enum mxq_scale { MXQ_E8M0 = 0 };
+/* Shared scales: what a block's elements are multiplied by.  They are stored in this machine's byte
+ * order (little-endian where the library runs) and need no alignment.
+ *
+ *   scale       bytes  value
+ *   E8M0        1      2^(code - 127); code 0xFF is NaN; there is no zero, no sign
+ *   F32         4      an F32
+ *   BF16, F16   2      a BF16 or F16
+ *   E4M3        1      an E4M3 code, times one F32 for the whole tensor (NVFP4) */
+enum mxq_scale { MXQ_E8M0 = 0, MXQ_F32_SCALE, MXQ_BF16_SCALE, MXQ_F16_SCALE, MXQ_E4M3_SCALE };
+#define MXQ_SCALES 5
 
 /* A block-scaled format: element code x scale code x block shape.  A block spans block_rows x
- * block_cols values that share one scale; columns run along K, the axis that a GEMM sums over. */
+ * block_cols values that share one scale; 0 means the whole extent of the matrix.  Columns run along
+ * K, the axis that a GEMM sums over.  What is supported:
+ *
+ *   element         scale            block
+ *   all but INT8    E8M0             1 x 32 (OCP MX), 1 x 128, 128 x 128
+ *   all but MXINT8  F32, BF16, F16   1 x 8, 1 x 16, 1 x 32, 1 x 64, 1 x 128, 128 x 128,
+ *                                    1 x 0 (a row: channel or token), 0 x 0 (the tensor)
+ *   E2M1            E4M3             1 x 16 (NVFP4) */
 struct mxq_format {
     enum mxq_element element;
     enum mxq_scale scale;
@@ -112,41 +136,98 @@ struct mxq_format {
     uint32_t block_cols;
 };
 
-/* The formats that are supported today: OCP MX v1.0, 1 x 32 blocks. */
+/* Formats that have a name. */
 static const struct mxq_format mxq_mxfp8_e4m3 = {MXQ_E4M3, MXQ_E8M0, 1, 32};
 static const struct mxq_format mxq_mxfp8_e5m2 = {MXQ_E5M2, MXQ_E8M0, 1, 32};
+static const struct mxq_format mxq_mxfp6_e3m2 = {MXQ_E3M2, MXQ_E8M0, 1, 32};
+static const struct mxq_format mxq_mxfp6_e2m3 = {MXQ_E2M3, MXQ_E8M0, 1, 32};
+static const struct mxq_format mxq_mxfp4 = {MXQ_E2M1, MXQ_E8M0, 1, 32};
+static const struct mxq_format mxq_mxint8 = {MXQ_MXINT8, MXQ_E8M0, 1, 32};
+static const struct mxq_format mxq_nvfp4 = {MXQ_E2M1, MXQ_E4M3_SCALE, 1, 16};
+static const struct mxq_format mxq_fp8_tensor = {MXQ_E4M3, MXQ_F32_SCALE, 0, 0};
+static const struct mxq_format mxq_fp8_channel = {MXQ_E4M3, MXQ_F32_SCALE, 1, 0};
+static const struct mxq_format mxq_fp8_block = {MXQ_E4M3, MXQ_F32_SCALE, 128, 128};
+static const struct mxq_format mxq_int8_channel = {MXQ_INT8, MXQ_F32_SCALE, 1, 0};
 
-/* How a block's E8M0 scale follows from its amax.  With E the 8-bit exponent field and M the 23-bit
- * mantissa field of amax as an F32:
+struct mxq_format_info {
+    const char *name; /* such as "mxfp8" or "fp8-channel" */
+    struct mxq_format format;
+};
+
+/* Fills info for named format `index`; returns 0 when there is no such index. */
+MXQ_API int mxq_format_at(size_t index, struct mxq_format_info *info);
+
+/* How a block's scale follows from its amax.
  *
- *     code = clamp(E - emax + d, 0, 254)          emax: 8 for E4M3, 15 for E5M2
+ * E8M0.  With E the 8-bit exponent field and M the 23-bit mantissa field of amax as an F32:
+ *
+ *     code = clamp(E - emax + d, 0, 254)          emax: 8 for E4M3, 15 for E5M2, 4 for E3M2,
+ *                                                 2 for E2M3 and E2M1, 0 for MXINT8
  *
  *   mode    d = 1 exactly when                  largest scaled magnitude, and who scales so
- *   floor   never                               may saturate up to 12.5 %; the OCP v1.0 text
- *   ceil    M > 0                               never saturates
+ *   floor   never                               may saturate; the OCP v1.0 text, ggml
+ *   ceil    M > 0                               never saturates; torchao (option)
  *   even    amax rounded to the element's       saturates only what rounds down to the largest;
- *           mantissa would carry: M >= 0x780000 AMD Quark, torchao (option)
- *           (E4M3), 0x700000 (E5M2)
- *   rceil   M > 0x600000: amax * (1/max)        never saturates and never wastes a binade: the
- *           rounded up to a power of two        default; NVIDIA, torchao (inference)
+ *           mantissa, half up, would carry      AMD Quark, torchao (option)
+ *   rceil   amax > max * 2^(E - emax):          never saturates and never wastes a binade:
+ *           amax * (1/max) rounded up to a      NVIDIA, torchao (inference)
+ *           power of two
  *   ct      M >= 0x600000                       compressed-tensors, llm-compressor
+ *   mse     the sum of squared errors of the    1 x 32 blocks only
+ *           block (F64, in index order) is
+ *           smaller than with d = 0
+ *   unit    M > 0, and emax counts as 0: the    scaled values lie in [-1, 1]
+ *           power of two at or above amax
  *
  * rceil follows the rounded F32 product for the one amax per element where the two readings differ
  * (docs/numerics.md).  A block of zeros has code 0; a block that holds a NaN or an infinity has code
- * 0xFF, and no other block ever has. */
+ * 0xFF, and no other block ever has.
+ *
+ * F32, BF16, F16.  scale = amax / max, rounded to F32 and then to the scale's type; 1 for a block of
+ * zeros; NaN for a block that holds a NaN or an infinity.  With rceil, the F32 quotient is rounded up to
+ * a power of two.
+ *
+ * E4M3.  With the tensor's scale S = amax of the tensor / (6 * 448), the block's is the E4M3 code nearest
+ * to amax / 6 / S.
+ *
+ * default: for E8M0 on 1 x 32 blocks rceil (E4M3, E5M2, MXINT8) or mse (E3M2, E2M3, E2M1), on larger
+ * ones rceil; for all others what is said above. */
 enum mxq_scale_mode {
-    MXQ_SCALE_RCEIL = 0,
+    MXQ_SCALE_DEFAULT = 0,
+    MXQ_SCALE_RCEIL,
     MXQ_SCALE_FLOOR,
     MXQ_SCALE_CEIL,
     MXQ_SCALE_EVEN,
-    MXQ_SCALE_CT
+    MXQ_SCALE_CT,
+    MXQ_SCALE_MSE,
+    MXQ_SCALE_UNIT
 };
-#define MXQ_SCALE_MODES 5
+#define MXQ_SCALE_MODES 8
 
-/* What to do with a block that holds a NaN or an infinity. */
+/* How a scaled value becomes an element. */
+enum mxq_rounding {
+    MXQ_NEAREST_EVEN = 0, /* ties to the even code */
+    MXQ_NEAREST_AWAY,     /* ties away from zero */
+    MXQ_NEAREST_ZERO,     /* ties toward zero: ggml's and ModelOpt's E2M1 */
+    MXQ_TOWARD_ZERO,      /* truncated */
+    MXQ_STOCHASTIC        /* up with the probability of the distance: docs/numerics.md */
+};
+#define MXQ_ROUNDINGS 5
+
+/* What becomes of a finite value that rounds to something beyond the largest element. */
+enum mxq_overflow {
+    MXQ_OVERFLOW_SATURATE = 0, /* the largest element */
+    MXQ_OVERFLOW_SPECIAL       /* NaN in E4M3, an infinity in E5M2; not for the others */
+};
+
+/* What to do with a NaN or an infinity in the input. */
 enum mxq_nonfinite {
-    MXQ_NONFINITE_NAN = 0, /* scale 0xFF, every element 0x7F: the whole block reads as NaN */
-    MXQ_NONFINITE_ERROR    /* write nothing, return MXQ_ERR_NONFINITE and the first position */
+    MXQ_NONFINITE_NAN =
+        0, /* its whole block reads as NaN: E8M0 scale 0xFF, other scales NaN; elements
+                              0x7F in E4M3 and E5M2, 0 in the others */
+    MXQ_NONFINITE_ERROR, /* write nothing, return MXQ_ERR_NONFINITE and the first position */
+    MXQ_NONFINITE_CLAMP /* amax is that of the finite values; an infinity becomes the largest element,
+                              a NaN 0x7F in E4M3 and E5M2, 0 in the others */
 };
 
 /* ============================================================================================== */
@@ -164,9 +245,11 @@ struct mxq_matrix {
 
 /* A quantized row-major matrix in memory of the caller.
  *
- *   elements   row r starts at elements + r * elements_stride; one byte per value
- *   scales     row r starts at scales + r * scales_stride; one byte per block, the last block of a
- *              row may be partial: ceil(cols / block_cols) bytes a row
+ *   elements      row r starts at elements + r * elements_stride: ceil(cols * bits / 8) bytes
+ *   scales        row i of blocks starts at scales + i * scales_stride; block j of it is scale j.  There
+ *                 are ceil(rows / block_rows) x ceil(cols / block_cols) blocks: those at an edge may be
+ *                 partial
+ *   tensor_scale  only for E4M3 scales: the F32 that multiplies all of them; NULL for all others
  */
 struct mxq_quantized {
     struct mxq_format format;
@@ -176,14 +259,16 @@ struct mxq_quantized {
     size_t elements_stride; /* in bytes */
     uint8_t *scales;
     size_t scales_stride; /* in bytes */
+    float *tensor_scale;
 };
 
 /* The dense sizes of a quantized matrix. */
 struct mxq_sizes {
     size_t elements_row_bytes; /* one row of elements: the smallest elements_stride */
     size_t scales_row_bytes;   /* one row of scales: the smallest scales_stride */
+    size_t scales_rows;        /* rows of scales */
     size_t elements_bytes;     /* rows * elements_row_bytes */
-    size_t scales_bytes;       /* rows * scales_row_bytes */
+    size_t scales_bytes;       /* scales_rows * scales_row_bytes */
 };
 
 /* Computes the dense sizes of rows x cols values in a format.  Returns MXQ_OK, MXQ_ERR_FORMAT, or
@@ -212,37 +297,103 @@ struct mxq_parallel {
 /*                                           Quantization                                         */
 /* ============================================================================================== */
 
+/* What quantizing did to the values.  Sums are in F64, in an order that depends on the shape alone, so
+ * that every digit is the same on every instruction set and for any number of threads
+ * (docs/numerics.md, "Statistics").  Values that are not finite, or became so, are counted and left out
+ * of the rest. */
+struct mxq_statistics {
+    uint64_t values;    /* that the sums are over */
+    uint64_t saturated; /* magnitudes beyond the largest element of their block */
+    uint64_t flushed;   /* values other than zero that became zero */
+    uint64_t nonfinite; /* values left out */
+    double sum_xx;      /* of x^2: the squared norm */
+    double sum_yy;      /* of y^2, y being the dequantized x */
+    double sum_ee;      /* of (x - y)^2: the squared error */
+    double max_error;   /* the largest |x - y| */
+    double amax;        /* the largest |x| */
+};
+
+/* Returns 10 log10(sum_xx / sum_ee) in dB, infinite where there is no error. */
+MXQ_API double mxq_sqnr(const struct mxq_statistics *statistics);
+
+/* Returns the cosine of the angle between x and y; 1 where both are zero. */
+MXQ_API double mxq_cosine(const struct mxq_statistics *statistics);
+
+/* Adds what two parts of a tensor show. */
+MXQ_API void mxq_statistics_add(struct mxq_statistics *sum, const struct mxq_statistics *more);
+
 /* Options of mxq_quantize().  Initialise with MXQ_QUANTIZE_OPTIONS, then change fields. */
 struct mxq_quantize_options {
     size_t struct_bytes; /* sizeof(struct mxq_quantize_options) */
     enum mxq_scale_mode scale_mode;
+    enum mxq_rounding rounding;
+    enum mxq_overflow overflow;
     enum mxq_nonfinite nonfinite;
+    uint64_t seed; /* for MXQ_STOCHASTIC */
+    uint64_t
+        first_index; /* for MXQ_STOCHASTIC: of x[0][0] in its tensor; x[r][c] has this + r * cols + c */
+    const float
+        *amax; /* use these and not the data's: one, or one for each block, row-major; for E4M3
+                             scales the tensor's.  At least 0 and finite. */
+    size_t amax_count; /* 0, 1, or as many as there are blocks */
+    float amax_floor;  /* a smaller amax counts as this; 0: none */
+    int reciprocal; /* 1, for F32, BF16 and F16 scales: elements are x times the F32 reciprocal of
+                             the scale before it was rounded to its type, as in ggml */
+    int unsigned_zero;                   /* 1: what rounds to -0 becomes +0 */
+    struct mxq_statistics *statistics;   /* out; NULL: none */
     const struct mxq_parallel *parallel; /* NULL: this thread */
 };
 #define MXQ_QUANTIZE_OPTIONS                                                                       \
     {                                                                                              \
-        sizeof(struct mxq_quantize_options), MXQ_SCALE_RCEIL, MXQ_NONFINITE_NAN, NULL              \
+        sizeof(struct mxq_quantize_options), MXQ_SCALE_DEFAULT, MXQ_NEAREST_EVEN,                  \
+            MXQ_OVERFLOW_SATURATE, MXQ_NONFINITE_NAN, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL           \
     }
+
+/* Returns the name of profile `index`, or NULL past the last one.  A profile is what another producer
+ * does, byte for byte:
+ *
+ *   profile             formats                     scales, rounding
+ *   ocp                 MX                          floor
+ *   nvidia              MX but INT8; NVFP4          rceil; as above
+ *   torchao-floor       MX but INT8                 floor
+ *   compressed-tensors  MXFP8 (E4M3), MXFP4         ct
+ *   ggml                MXFP4                       floor; ties toward zero, no -0
+ *                       INT8, F16 scales, 1 x 32    reciprocal; ties away from zero (Q8_0)
+ *   deepseek            E4M3, F32 scales, 128 x 128 amax at least 1e-4
+ *                       or 1 x 128 */
+MXQ_API const char *mxq_profile_at(size_t index);
+
+/* Sets scale_mode, rounding, overflow, amax_floor, reciprocal and unsigned_zero of options as a profile asks
+ * for a format.  Returns MXQ_OK, MXQ_ERR_ARGUMENT, or MXQ_ERR_FORMAT when the name is unknown or the
+ * profile has no such format; `error`, which may be NULL, then lists what there is. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_profile_options(const char *name,
+                                                          const struct mxq_format *format,
+                                                          struct mxq_quantize_options *options,
+                                                          struct mxq_error *error);
 
 /* mxq_quantize() converts a matrix to a block-scaled format.  For each block:
  *
- *     scale   = code(amax), by the rule of options->scale_mode
- *     element = round(x * 2^(127 - scale))
+ *     scale   = by the rule of options->scale_mode from the block's amax
+ *     element = round(x * 2^(127 - scale))    E8M0 scales: the product is exact
+ *               round(F32(x / scale))         F32, BF16 and F16 scales
+ *               round(F32(x / F32(S * scale)))  E4M3 scales
  *
- * rounded to nearest even, once, from the exact product; magnitudes beyond the largest finite
- * element saturate to it; subnormal element codes are used; the sign of zero is kept.
+ * rounded by options->rounding; magnitudes beyond the largest finite element saturate to it; subnormal
+ * element codes are used; the sign of zero is kept where the code has one.  Where a divisor is 0 (the
+ * quotient amax / max underflowed) the elements are zeros.
  *
- *   q         out  format, shape and strides set by the caller; elements and scales are written
+ *   q         out  format, shape and strides set by the caller; elements, scales and *tensor_scale are
+ *                  written
  *   x         in   same rows and cols as q
- *   options   in   NULL for the defaults: rceil, NaN blocks, this thread
+ *   options   in   NULL for the defaults: default scales, to nearest even, saturating, NaN blocks, this
+ *                  thread
  *   error     out  may be NULL
  *
- * cols need not be a multiple of the block: missing elements of the last block count as +0 and are
- * not written.  rows or cols may be 0.  Bytes between rows are not touched.
+ * rows and cols need not be multiples of the block: an edge block has the values that are there.  rows or
+ * cols may be 0.  Bytes between rows are not touched.
  *
- * A block that holds a NaN or an infinity becomes a NaN block (scale 0xFF, elements 0x7F), or, with
- * MXQ_NONFINITE_ERROR, the call fails with MXQ_ERR_NONFINITE and writes nothing; this costs a second
- * read of x.
+ * MXQ_NONFINITE_ERROR costs a second read of x; so do blocks over the whole tensor, and E4M3 scales,
+ * unless amax is given.
  *
  * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE, MXQ_ERR_OVERLAP or
  * MXQ_ERR_NONFINITE.
@@ -255,11 +406,12 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_quantize(const struct mxq_quantized *q
 
 /* mxq_dequantize() converts back:
  *
- *     y = element * 2^(scale - 127)
+ *     y = element * scale                  E8M0: 2^(scale - 127), exact in F32
+ *     y = F32((element * scale) * S)       E4M3 scales: the product in brackets is exact
  *
- * exact in F32 (a magnitude beyond F32 becomes an infinity, subnormal results are kept), then
- * rounded once, to nearest even, when y is BF16 or F16.  Scale 0xFF and NaN elements give the
- * canonical NaN: 0x7FC00000 in F32, 0x7FC0 in BF16, 0x7E00 in F16.
+ * rounded to F32 for the other scales (a magnitude beyond F32 becomes an infinity, subnormal results are
+ * kept), then rounded once more, to nearest even, when y is BF16 or F16.  NaN scales and NaN elements
+ * give the canonical NaN: 0x7FC00000 in F32, 0x7FC0 in BF16, 0x7E00 in F16.
  *
  *   y         out  same rows and cols as q; y->data is written, bytes between rows are not
  *   q         in
@@ -355,7 +507,7 @@ struct mxq_matmul_options {
 #define MXQ_MATMUL_OPTIONS                                                                         \
     {                                                                                              \
         sizeof(struct mxq_matmul_options), MXQ_X_AS_IS, {MXQ_E4M3, MXQ_E8M0, 1, 32},               \
-            MXQ_SCALE_RCEIL, 0, NULL, NULL, 0, NULL                                                \
+            MXQ_SCALE_DEFAULT, 0, NULL, NULL, 0, NULL                                              \
     }
 
 /* Computes the scratch that mxq_matmul() and mxq_matmul_quantized() need for an m x k by k x n

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pack.c -- FP8 packing, AVX2 column. */
+/* pack.c -- element packing, AVX2 column. */
 #include "avx2/vec.h"
 
 #include "lanes/pack.h"
 
-PACK_KERNEL(mxq_pack_e4m3_f32_avx2, MXQ_E4M3, MXQ_F32)
-PACK_KERNEL(mxq_pack_e4m3_bf16_avx2, MXQ_E4M3, MXQ_BF16)
-PACK_KERNEL(mxq_pack_e4m3_f16_avx2, MXQ_E4M3, MXQ_F16)
-PACK_KERNEL(mxq_pack_e5m2_f32_avx2, MXQ_E5M2, MXQ_F32)
-PACK_KERNEL(mxq_pack_e5m2_bf16_avx2, MXQ_E5M2, MXQ_BF16)
-PACK_KERNEL(mxq_pack_e5m2_f16_avx2, MXQ_E5M2, MXQ_F16)
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    PACK_KERNEL(mxq_pack_##e##_f32_avx2, MXQ_##E, MXQ_F32)                                         \
+    PACK_KERNEL(mxq_pack_##e##_bf16_avx2, MXQ_##E, MXQ_BF16)                                       \
+    PACK_KERNEL(mxq_pack_##e##_f16_avx2, MXQ_##E, MXQ_F16)
+#include "elements.def"

@@ -4,36 +4,28 @@
 #include "kernels.h"
 
 /* clang-format off */
+#define COLUMN_amax     avx2
+#define COLUMN_amax_8   scalar
+#define COLUMN_scale    avx2
+#define COLUMN_pack     avx2
+#define COLUMN_unpack   avx2
+#define COLUMN_quantize avx2
+#define COLUMN_columns  scalar
+#define COLUMN_mse      scalar
+#define COLUMN_encode   scalar
+#define COLUMN_divide   scalar
+#define COLUMN_multiply scalar
+#define COLUMN_rescale  scalar
+#define COLUMN_measure  scalar
+
 const struct mxq_kernels mxq_kernels_avx2 = {
     .isa = "avx2",
     .requires = MXQ_CPU_AVX2,
 
-    .amax[MXQ_F32]                  = mxq_amax_f32_avx2,
-    .amax[MXQ_BF16]                 = mxq_amax_bf16_avx2,
-    .amax[MXQ_F16]                  = mxq_amax_f16_avx2,
-
-    .scale[MXQ_E8M0]                = mxq_scale_e8m0_avx2,
-
-    .pack[MXQ_E4M3][MXQ_F32]        = mxq_pack_e4m3_f32_avx2,
-    .pack[MXQ_E4M3][MXQ_BF16]       = mxq_pack_e4m3_bf16_avx2,
-    .pack[MXQ_E4M3][MXQ_F16]        = mxq_pack_e4m3_f16_avx2,
-    .pack[MXQ_E5M2][MXQ_F32]        = mxq_pack_e5m2_f32_avx2,
-    .pack[MXQ_E5M2][MXQ_BF16]       = mxq_pack_e5m2_bf16_avx2,
-    .pack[MXQ_E5M2][MXQ_F16]        = mxq_pack_e5m2_f16_avx2,
-
-    .unpack[MXQ_E4M3][MXQ_F32]      = mxq_unpack_f32_e4m3_avx2,
-    .unpack[MXQ_E4M3][MXQ_BF16]     = mxq_unpack_bf16_e4m3_avx2,
-    .unpack[MXQ_E4M3][MXQ_F16]      = mxq_unpack_f16_e4m3_avx2,
-    .unpack[MXQ_E5M2][MXQ_F32]      = mxq_unpack_f32_e5m2_avx2,
-    .unpack[MXQ_E5M2][MXQ_BF16]     = mxq_unpack_bf16_e5m2_avx2,
-    .unpack[MXQ_E5M2][MXQ_F16]      = mxq_unpack_f16_e5m2_avx2,
-
-    .quantize[MXQ_E4M3][MXQ_F32]    = mxq_quantize_e4m3_f32_avx2,
-    .quantize[MXQ_E4M3][MXQ_BF16]   = mxq_quantize_e4m3_bf16_avx2,
-    .quantize[MXQ_E4M3][MXQ_F16]    = mxq_quantize_e4m3_f16_avx2,
-    .quantize[MXQ_E5M2][MXQ_F32]    = mxq_quantize_e5m2_f32_avx2,
-    .quantize[MXQ_E5M2][MXQ_BF16]   = mxq_quantize_e5m2_bf16_avx2,
-    .quantize[MXQ_E5M2][MXQ_F16]    = mxq_quantize_e5m2_f16_avx2,
+#define MXQ_KERNEL MXQ_SLOT
+#define MXQ_PRODUCT_KERNEL(name, family, index)
+#include "kernels.def"
+#undef MXQ_KERNEL
 
     .operand[MXQ_F32]               = mxq_operand_f32_f32_avx2,
     .operand[MXQ_BF16]              = mxq_operand_f32_bf16_avx2,

@@ -4,9 +4,8 @@
 
 #include "lanes/quantize.h"
 
-QUANTIZE_KERNEL(mxq_quantize_e4m3_f32_avx512, MXQ_E4M3, MXQ_F32)
-QUANTIZE_KERNEL(mxq_quantize_e4m3_bf16_avx512, MXQ_E4M3, MXQ_BF16)
-QUANTIZE_KERNEL(mxq_quantize_e4m3_f16_avx512, MXQ_E4M3, MXQ_F16)
-QUANTIZE_KERNEL(mxq_quantize_e5m2_f32_avx512, MXQ_E5M2, MXQ_F32)
-QUANTIZE_KERNEL(mxq_quantize_e5m2_bf16_avx512, MXQ_E5M2, MXQ_BF16)
-QUANTIZE_KERNEL(mxq_quantize_e5m2_f16_avx512, MXQ_E5M2, MXQ_F16)
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    QUANTIZE_KERNEL(mxq_quantize_##e##_f32_avx512, MXQ_##E, MXQ_F32)                               \
+    QUANTIZE_KERNEL(mxq_quantize_##e##_bf16_avx512, MXQ_##E, MXQ_BF16)                             \
+    QUANTIZE_KERNEL(mxq_quantize_##e##_f16_avx512, MXQ_##E, MXQ_F16)
+#include "elements.def"

@@ -7,10 +7,11 @@
 
 #include "json.h"
 
-static const char *const elements[MXQ_ELEMENTS] = {[MXQ_E4M3] = "e4m3", [MXQ_E5M2] = "e5m2"};
+static const char *const elements[] = {[MXQ_E4M3] = "e4m3", [MXQ_E5M2] = "e5m2"};
 static const char *const scale_modes[MXQ_SCALE_MODES] = {
-    [MXQ_SCALE_RCEIL] = "rceil", [MXQ_SCALE_FLOOR] = "floor", [MXQ_SCALE_CEIL] = "ceil",
-    [MXQ_SCALE_EVEN] = "even",   [MXQ_SCALE_CT] = "ct",
+    [MXQ_SCALE_DEFAULT] = "default", [MXQ_SCALE_MSE] = "mse",     [MXQ_SCALE_UNIT] = "unit",
+    [MXQ_SCALE_RCEIL] = "rceil",     [MXQ_SCALE_FLOOR] = "floor", [MXQ_SCALE_CEIL] = "ceil",
+    [MXQ_SCALE_EVEN] = "even",       [MXQ_SCALE_CT] = "ct",
 };
 static const char *const nonfinites[] = {
     [MXQ_NONFINITE_NAN] = "nan", [MXQ_NONFINITE_ERROR] = "error"};
@@ -40,7 +41,7 @@ const char *mxq_nonfinite_name(enum mxq_nonfinite nonfinite)
 
 int mxq_find_element(const char *name, enum mxq_element *element)
 {
-    const int i = find(elements, MXQ_ELEMENTS, name);
+    const int i = find(elements, 2, name);
     if (i >= 0)
         *element = (enum mxq_element)i;
     return i >= 0;

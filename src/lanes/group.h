@@ -34,6 +34,12 @@
 
 #define GROUP_BYTES_MAX (VEC_LANES * MXQ_BLOCK * 4)
 
+/* Elements that the bodies in lanes/ handle; the scalar kernels do the others. */
+MXQ_INLINE int is_fp8(enum mxq_element element)
+{
+    return mxq_elements[element].kind == MXQ_FLOAT && mxq_elements[element].bits == 8;
+}
+
 MXQ_INLINE size_t type_bytes(enum mxq_type type)
 {
     return type == MXQ_F32 ? 4 : 2;

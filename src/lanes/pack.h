@@ -179,7 +179,10 @@ MXQ_INLINE void pack_blocks(uint8_t *elements, const void *x, const uint8_t *sca
 #define PACK_KERNEL(name, element, type)                                                           \
     void name(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks)               \
     {                                                                                              \
-        pack_blocks(elements, x, scale, blocks, &mxq_elements[element], type);                     \
+        if (is_fp8(element))                                                                       \
+            pack_blocks(elements, x, scale, blocks, &mxq_elements[element], type);                 \
+        else                                                                                       \
+            mxq_kernels_scalar.pack[element][type](elements, x, scale, blocks);                    \
     }
 
 #endif

@@ -79,7 +79,10 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
     void name(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,                     \
               const struct mxq_scale_rule *rule)                                                   \
     {                                                                                              \
-        quantize_blocks(elements, scale, x, blocks, rule, &mxq_elements[element], type);           \
+        if (is_fp8(element))                                                                       \
+            quantize_blocks(elements, scale, x, blocks, rule, &mxq_elements[element], type);       \
+        else                                                                                       \
+            mxq_kernels_scalar.quantize[element][type](elements, scale, x, blocks, rule);          \
     }
 
 #endif

@@ -121,7 +121,10 @@ MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *s
 #define UNPACK_KERNEL(name, element, type)                                                         \
     void name(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks)               \
     {                                                                                              \
-        unpack_blocks(y, elements, scale, blocks, &mxq_elements[element], type);                   \
+        if (is_fp8(element))                                                                       \
+            unpack_blocks(y, elements, scale, blocks, &mxq_elements[element], type);               \
+        else                                                                                       \
+            mxq_kernels_scalar.unpack[element][type](y, elements, scale, blocks);                  \
     }
 
 #endif

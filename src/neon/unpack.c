@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unpack.c -- FP8 unpacking, NEON column. */
+/* unpack.c -- element unpacking, NEON column. */
 #include "neon/vec.h"
 
 #include "lanes/unpack.h"
 
-UNPACK_KERNEL(mxq_unpack_f32_e4m3_neon, MXQ_E4M3, MXQ_F32)
-UNPACK_KERNEL(mxq_unpack_bf16_e4m3_neon, MXQ_E4M3, MXQ_BF16)
-UNPACK_KERNEL(mxq_unpack_f16_e4m3_neon, MXQ_E4M3, MXQ_F16)
-UNPACK_KERNEL(mxq_unpack_f32_e5m2_neon, MXQ_E5M2, MXQ_F32)
-UNPACK_KERNEL(mxq_unpack_bf16_e5m2_neon, MXQ_E5M2, MXQ_BF16)
-UNPACK_KERNEL(mxq_unpack_f16_e5m2_neon, MXQ_E5M2, MXQ_F16)
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    UNPACK_KERNEL(mxq_unpack_f32_##e##_neon, MXQ_##E, MXQ_F32)                                     \
+    UNPACK_KERNEL(mxq_unpack_bf16_##e##_neon, MXQ_##E, MXQ_BF16)                                   \
+    UNPACK_KERNEL(mxq_unpack_f16_##e##_neon, MXQ_##E, MXQ_F16)
+#include "elements.def"

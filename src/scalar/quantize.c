@@ -12,7 +12,8 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
         uint32_t amax;
         mxq_kernels_scalar.amax[type](&amax, block, 1);
         mxq_scale_e8m0_scalar(scale + b, &amax, 1, rule);
-        pack_block(elements, x, b, scale[b], element, type);
+        pack_block(elements + b * mxq_code_bytes(&mxq_elements[element], MXQ_BLOCK), x, b, scale[b],
+                   element, type);
     }
 }
 
@@ -23,9 +24,8 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
         quantize_blocks(elements, scale, x, blocks, rule, element, type);                          \
     }
 
-QUANTIZE_KERNEL(mxq_quantize_e4m3_f32_scalar, MXQ_E4M3, MXQ_F32)
-QUANTIZE_KERNEL(mxq_quantize_e4m3_bf16_scalar, MXQ_E4M3, MXQ_BF16)
-QUANTIZE_KERNEL(mxq_quantize_e4m3_f16_scalar, MXQ_E4M3, MXQ_F16)
-QUANTIZE_KERNEL(mxq_quantize_e5m2_f32_scalar, MXQ_E5M2, MXQ_F32)
-QUANTIZE_KERNEL(mxq_quantize_e5m2_bf16_scalar, MXQ_E5M2, MXQ_BF16)
-QUANTIZE_KERNEL(mxq_quantize_e5m2_f16_scalar, MXQ_E5M2, MXQ_F16)
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    QUANTIZE_KERNEL(mxq_quantize_##e##_f32_scalar, MXQ_##E, MXQ_F32)                               \
+    QUANTIZE_KERNEL(mxq_quantize_##e##_bf16_scalar, MXQ_##E, MXQ_BF16)                             \
+    QUANTIZE_KERNEL(mxq_quantize_##e##_f16_scalar, MXQ_##E, MXQ_F16)
+#include "elements.def"

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unpack.c -- FP8 unpacking, the reference. */
+/* unpack.c -- element unpacking, the reference. */
 #include "scalar/unpack.h"
+
+#include "bits.h"
 
 MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks,
                               enum mxq_element element, enum mxq_type type)
 {
-    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
-        store_f32_bits(y, i, type, unpack_value(elements[i], scale[i / MXQ_BLOCK], element));
+    const struct mxq_element_info *e = &mxq_elements[element];
+    for (size_t b = 0; b < blocks; b++) {
+        uint8_t codes[MXQ_BLOCK];
+        mxq_unpack_bits(codes, elements + b * mxq_code_bytes(e, MXQ_BLOCK), MXQ_BLOCK, e->bits);
+        for (size_t i = 0; i < MXQ_BLOCK; i++)
+            store_f32_bits(y, b * MXQ_BLOCK + i, type, unpack_value(codes[i], scale[b], element));
+    }
 }
 
 #define UNPACK_KERNEL(name, element, type)                                                         \
@@ -15,9 +22,8 @@ MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *s
         unpack_blocks(y, elements, scale, blocks, element, type);                                  \
     }
 
-UNPACK_KERNEL(mxq_unpack_f32_e4m3_scalar, MXQ_E4M3, MXQ_F32)
-UNPACK_KERNEL(mxq_unpack_bf16_e4m3_scalar, MXQ_E4M3, MXQ_BF16)
-UNPACK_KERNEL(mxq_unpack_f16_e4m3_scalar, MXQ_E4M3, MXQ_F16)
-UNPACK_KERNEL(mxq_unpack_f32_e5m2_scalar, MXQ_E5M2, MXQ_F32)
-UNPACK_KERNEL(mxq_unpack_bf16_e5m2_scalar, MXQ_E5M2, MXQ_BF16)
-UNPACK_KERNEL(mxq_unpack_f16_e5m2_scalar, MXQ_E5M2, MXQ_F16)
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    UNPACK_KERNEL(mxq_unpack_f32_##e##_scalar, MXQ_##E, MXQ_F32)                                   \
+    UNPACK_KERNEL(mxq_unpack_bf16_##e##_scalar, MXQ_##E, MXQ_BF16)                                 \
+    UNPACK_KERNEL(mxq_unpack_f16_##e##_scalar, MXQ_##E, MXQ_F16)
+#include "elements.def"

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* span.c -- the scales of a span's blocks, and dequantizing a span. */
+#include "span.h"
+
+#include <string.h>
+
+#include "scalar/unpack.h"
+
+/* clang-format off */
+const uint8_t mxq_unit_codes[MXQ_SPAN_BLOCKS] = {
+    127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
+    127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
+};
+/* clang-format on */
+
+float mxq_scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index)
+{
+    static const enum mxq_type types[MXQ_SCALES] = {
+        [MXQ_F32_SCALE] = MXQ_F32, [MXQ_BF16_SCALE] = MXQ_BF16, [MXQ_F16_SCALE] = MXQ_F16};
+    const uint32_t bits = scale == MXQ_E4M3_SCALE ? unpack_value(scales[index], 127, MXQ_E4M3)
+                                                  : load_f32_bits(scales, index, types[scale]);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static const uint8_t *scales_of(const struct mxq_quantized *q, size_t row)
+{
+    return q->scales + row / mxq_block_length(q->format.block_rows, q->rows) * q->scales_stride;
+}
+
+void mxq_span_codes(uint8_t *codes, const struct mxq_quantized *q, size_t row, size_t col,
+                    size_t blocks)
+{
+    const size_t length = mxq_block_length(q->format.block_cols, q->cols);
+    const uint8_t *scales = scales_of(q, row);
+    if (length == MXQ_BLOCK)
+        memcpy(codes, scales + col / MXQ_BLOCK, blocks);
+    else
+        for (size_t b = 0; b < blocks; b++)
+            codes[b] = scales[(col + b * MXQ_BLOCK) / length];
+}
+
+void mxq_span_factors(float *factors, const struct mxq_quantized *q, size_t row, size_t col,
+                      size_t blocks)
+{
+    const size_t length = mxq_block_length(q->format.block_cols, q->cols);
+    const uint8_t *scales = scales_of(q, row);
+    const size_t count = mxq_block_count(q->format.block_cols, q->cols);
+    for (size_t i = 0; i < 4 * blocks;) {
+        const size_t block = (col + 8 * i) / length;
+        const float value =
+            mxq_scale_value(q->format.scale, scales, block < count ? block : count - 1);
+        const size_t end = block + 1 < count ? ((block + 1) * length - col) / 8 : 4 * blocks;
+        for (; i < 4 * blocks && i < end; i++)
+            factors[i] = value;
+    }
+}
+
+void mxq_dequantize_span(const struct mxq_kernels *kernels, void *y, enum mxq_type type,
+                         const struct mxq_quantized *q, size_t row, size_t col, size_t count)
+{
+    const struct mxq_element_info *e = &mxq_elements[q->format.element];
+    const size_t blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK;
+    const uint8_t *elements = q->elements + row * q->elements_stride + mxq_code_bytes(e, col);
+    uint8_t padded[MXQ_SPAN];
+    if (count % MXQ_BLOCK) {
+        memset(padded, 0, mxq_code_bytes(e, blocks * MXQ_BLOCK));
+        elements = memcpy(padded, elements, mxq_code_bytes(e, count));
+    }
+    if (q->format.scale == MXQ_E8M0) {
+        uint8_t codes[MXQ_SPAN_BLOCKS];
+        mxq_span_codes(codes, q, row, col, blocks);
+        kernels->unpack[q->format.element][type](y, elements, codes, blocks);
+    } else {
+        float v[MXQ_SPAN], factors[MXQ_SPAN_FACTORS];
+        mxq_span_factors(factors, q, row, col, blocks);
+        kernels->unpack[q->format.element][MXQ_F32](v, elements, mxq_unit_codes, blocks);
+        kernels->rescale[type](y, v, factors, q->tensor_scale ? *q->tensor_scale : 1, blocks);
+    }
+}

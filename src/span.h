@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* span.h -- spans: pieces of a row that stay in L1 from one kernel to the next, and the scales of their
+ * blocks as kernels want them. */
+#ifndef MXQ_SPAN_H
+#define MXQ_SPAN_H
+
+#include "kernels.h"
+
+/* A multiple of every block length; blocks of 32 of a span, and factors, four to a block. */
+#define MXQ_SPAN         1024
+#define MXQ_SPAN_BLOCKS  (MXQ_SPAN / MXQ_BLOCK)
+#define MXQ_SPAN_FACTORS (MXQ_SPAN / 8)
+
+/* E8M0 codes that scale nothing. */
+extern const uint8_t mxq_unit_codes[MXQ_SPAN_BLOCKS];
+
+/* Returns the value of stored scale `index` of a row of scales, which is no E8M0. */
+float mxq_scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index);
+
+/* What multiplies the elements of a span of row `row` from column `col` on, `blocks` blocks of 32: the E8M0
+ * code of each, or, for other scales, four factors of each.  `col` is a multiple of 32 and of 8.  Factors
+ * beyond the last column of q are those of its last block. */
+void mxq_span_codes(uint8_t *codes, const struct mxq_quantized *q, size_t row, size_t col,
+                    size_t blocks);
+void mxq_span_factors(float *factors, const struct mxq_quantized *q, size_t row, size_t col,
+                      size_t blocks);
+
+/* Dequantizes `count` <= MXQ_SPAN values of a row from column `col` on.  y has room for whole blocks of 32;
+ * what is behind the values is undefined. */
+void mxq_dequantize_span(const struct mxq_kernels *kernels, void *y, enum mxq_type type,
+                         const struct mxq_quantized *q, size_t row, size_t col, size_t count);
+
+#endif

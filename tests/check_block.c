@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_block.c -- conformance of what formats beyond the one-pass kernel need: amax_8, columns, mse,
+ * divide, multiply, rescale, encode, measure. */
+#include <string.h>
+
+#include "check.h"
+
+/* Writes `blocks` blocks of 32 values of a type. */
+static void fill_wide(struct check *c, enum fill fill, const struct fill_target *t,
+                      enum mxq_type type, size_t blocks, void *x)
+{
+    struct fill_target target = *t;
+    target.type = type;
+    for (size_t b = 0; b < blocks; b++, target.index++) {
+        target.scale = fill_scale_for(&c->random, fill, target.index);
+        fill_block(&c->random, fill, &target, (char *)x + b * MXQ_BLOCK * mxq_type_bytes(type));
+    }
+}
+
+/* Four factors for each block: ordinary ones, and the odd special value. */
+static void fill_factors(struct check *c, size_t blocks, float *factors)
+{
+    static const uint32_t special[] = {0,          1,          0x00400000, 0x00800000, 0x3F800000,
+                                       0x7F000000, 0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x80000000};
+    for (size_t i = 0; i < 4 * blocks; i++) {
+        uint32_t bits = (64 + random_below(&c->random, 128)) << 23;
+        if (random_below(&c->random, 2))
+            bits |= random_u32(&c->random) >> 9;
+        if (random_below(&c->random, 16) == 0)
+            bits = special[random_below(&c->random, sizeof special / sizeof *special)];
+        memcpy(&factors[i], &bits, sizeof bits);
+    }
+}
+
+/* ------------------------------------------- amax_8 ------------------------------------------- */
+
+static void fill_amax_8(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
+                        void *const *data)
+{
+    fill_wide(c, fill, t, c->type, blocks, data[1]);
+}
+
+static void call_amax_8(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                        size_t blocks)
+{
+    row->amax_8[c->type](data[0], data[1], blocks);
+}
+
+void check_amax_8(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, amax_8);
+    const size_t bytes = mxq_type_bytes(c->type);
+    const struct check_family family = {
+        .operands = {{"amax", 16, 4, CHECK_OUTPUT, 4},
+                     {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT}},
+        .rules = 1,
+        .every_rounds = 1,
+        .fill = fill_amax_8,
+        .call = call_amax_8,
+    };
+    check_run(c, &family);
+}
+
+/* ------------------------------------------- columns ------------------------------------------ */
+
+#define GROUP       16 /* columns; a "block" of this family's cases is a group */
+#define MOST_GROUPS 67
+#define MOST_GAP    24
+
+static size_t code_bytes(const struct check *c)
+{
+    return mxq_code_bytes(&mxq_elements[c->element], MXQ_BLOCK);
+}
+
+static void shape_columns(struct check *c)
+{
+    struct check_shape *s = &c->shape;
+    const size_t columns = c->current.blocks * GROUP;
+    s->x_stride = columns + random_below(&c->random, MOST_GAP);
+    s->y_stride = code_bytes(c) + random_below(&c->random, MOST_GAP);
+    s->w_stride = 1 + random_below(&c->random, 4);
+    const size_t last = columns ? columns - 1 : 0;
+    c->family.operands[0].bytes = columns ? last * s->y_stride + code_bytes(c) : 0;
+    c->family.operands[1].bytes = columns ? last * s->w_stride + 1 : 0;
+    c->family.operands[2].bytes =
+        columns ? ((MXQ_BLOCK - 1) * s->x_stride + columns) * mxq_type_bytes(c->type) : 0;
+}
+
+/* Blocks that are difficult as rows, laid down as columns. */
+static void fill_columns(struct check *c, enum fill fill, const struct fill_target *t,
+                         size_t blocks, void *const *data)
+{
+    const size_t bytes = mxq_type_bytes(c->type);
+    struct fill_target target = *t;
+    unsigned char column[MXQ_BLOCK * 4];
+    memset(data[0], 0xAA, c->family.operands[0].bytes);
+    memset(data[1], 0xAA, c->family.operands[1].bytes);
+    memset(data[2], 0, c->family.operands[2].bytes);
+    for (size_t i = 0; i < blocks * GROUP; i++) {
+        fill_wide(c, fill, &target, c->type, 1, column);
+        target.index++;
+        for (size_t r = 0; r < MXQ_BLOCK; r++)
+            memcpy((char *)data[2] + (r * c->shape.x_stride + i) * bytes, column + r * bytes,
+                   bytes);
+    }
+}
+
+static void call_columns(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                         size_t blocks)
+{
+    row->columns[c->element][c->type](data[0], c->shape.y_stride, data[1], c->shape.w_stride,
+                                      data[2], c->shape.x_stride, blocks, &c->rule);
+}
+
+void check_columns(struct check *c)
+{
+    c->element = (enum mxq_element)(CHECK_INDEX(c, columns) / MXQ_TYPES);
+    c->type = (enum mxq_type)(CHECK_INDEX(c, columns) % MXQ_TYPES);
+    const size_t bytes = mxq_type_bytes(c->type), columns = MOST_GROUPS * GROUP;
+    const struct check_family family = {
+        .operands = {{"elements", 0, 1, CHECK_UPDATED,
+                      .most_bytes = columns * (code_bytes(c) + MOST_GAP)},
+                     {"scale", 0, 1, CHECK_UPDATED, .most_bytes = columns * 4},
+                     {"x", 0, bytes, CHECK_INPUT,
+                      .most_bytes = MXQ_BLOCK * (columns + MOST_GAP) * bytes}},
+        .rules = 2,
+        .blocks_in_tails = 9,
+        .blocks_per_fill = 32,
+        .blocks_per_case = 8,
+        .shape = shape_columns,
+        .fill = fill_columns,
+        .call = call_columns,
+    };
+    check_run(c, &family);
+}
+
+/* --------------------------------------------- mse -------------------------------------------- */
+
+static void fill_mse(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
+                     void *const *data)
+{
+    const struct mxq_scale_rule rule = mxq_scale_rule(c->element, MXQ_SCALE_FLOOR);
+    uint8_t *scale = data[0];
+    fill_wide(c, fill, t, MXQ_F32, blocks, data[1]);
+    for (size_t b = 0; b < blocks; b++) {
+        uint32_t amax;
+        mxq_kernels_scalar.amax[MXQ_F32](&amax, (const float *)data[1] + b * MXQ_BLOCK, 1);
+        mxq_kernels_scalar.scale[MXQ_E8M0](scale + b, &amax, 1, &rule);
+        if (random_below(&c->random, 16) == 0)
+            scale[b] = fill_scale(&c->random);
+    }
+}
+
+static void call_mse(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                     size_t blocks)
+{
+    row->mse[c->element](data[0], data[1], blocks);
+}
+
+void check_mse(struct check *c)
+{
+    c->element = (enum mxq_element)CHECK_INDEX(c, mse);
+    c->type = MXQ_F32;
+    const struct check_family family = {
+        .operands = {{"scale", 1, 1, CHECK_UPDATED}, {"x", MXQ_BLOCK * 4, 4, CHECK_INPUT, 4}},
+        .rules = 1,
+        .every_rounds = 1,
+        .fill = fill_mse,
+        .call = call_mse,
+    };
+    check_run(c, &family);
+}
+
+/* --------------------------------- divide, multiply, rescale ---------------------------------- */
+
+static void fill_scaling(struct check *c, enum fill fill, const struct fill_target *t,
+                         size_t blocks, void *const *data)
+{
+    fill_wide(c, fill, t, c->type, blocks, data[1]);
+    fill_factors(c, blocks, data[2]);
+}
+
+static void call_divide(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                        size_t blocks)
+{
+    row->divide[c->type](data[0], data[1], data[2], blocks);
+}
+
+static void call_multiply(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                          size_t blocks)
+{
+    row->multiply[c->type](data[0], data[1], data[2], blocks);
+}
+
+static void check_scaling(struct check *c,
+                          void (*call)(const struct check *c, const struct mxq_kernels *row,
+                                       void *const *data, size_t blocks))
+{
+    const size_t bytes = mxq_type_bytes(c->type);
+    const struct check_family family = {
+        .operands = {{"v", MXQ_BLOCK * 4, 4, CHECK_OUTPUT, 4, CHECK_NANS},
+                     {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT},
+                     {"factor", 16, 4, CHECK_INPUT, 4}},
+        .rules = 1,
+        .every_rounds = 1,
+        .fill = fill_scaling,
+        .call = call,
+    };
+    check_run(c, &family);
+}
+
+void check_divide(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, divide);
+    check_scaling(c, call_divide);
+}
+
+void check_multiply(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, multiply);
+    check_scaling(c, call_multiply);
+}
+
+static void fill_rescale(struct check *c, enum fill fill, const struct fill_target *t,
+                         size_t blocks, void *const *data)
+{
+    fill_wide(c, fill, t, MXQ_F32, blocks, data[1]);
+    fill_factors(c, blocks, data[2]);
+    fill_factors(c, 1, data[3]);
+}
+
+static void call_rescale(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                         size_t blocks)
+{
+    row->rescale[c->type](data[0], data[1], data[2], *(const float *)data[3], blocks);
+}
+
+void check_rescale(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, rescale);
+    const size_t bytes = mxq_type_bytes(c->type);
+    const struct check_family family = {
+        .operands = {{"y", MXQ_BLOCK * bytes, bytes, CHECK_OUTPUT},
+                     {"v", MXQ_BLOCK * 4, 4, CHECK_INPUT, 4},
+                     {"factor", 16, 4, CHECK_INPUT, 4},
+                     {"tensor", 0, 4, CHECK_INPUT, 4, .bytes = 16}},
+        .rules = 1,
+        .every_rounds = 1,
+        .fill = fill_rescale,
+        .call = call_rescale,
+    };
+    check_run(c, &family);
+}
+
+/* -------------------------------------------- encode ------------------------------------------ */
+
+/* Every rounding, with and without special codes and unsigned zeros. */
+static void shape_encode(struct check *c)
+{
+    c->shape.variant = (int)random_below(&c->random, 4 * MXQ_ROUNDINGS);
+}
+
+static void fill_encode(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
+                        void *const *data)
+{
+    struct fill_target target = *t;
+    target.type = MXQ_F32;
+    target.scale = 127;
+    for (size_t b = 0; b < blocks; b++, target.index++)
+        fill_block(&c->random, fill, &target, (float *)data[1] + b * MXQ_BLOCK);
+}
+
+static void call_encode(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                        size_t blocks)
+{
+    const int variant = c->shape.variant;
+    /* Indices that are no multiple of 4, and carry into the upper half of the counter. */
+    static const uint64_t starts[] = {0, 1, 30, (UINT64_C(1) << 34) - 37, UINT64_MAX - 66};
+    const struct mxq_encoding how = {
+        (enum mxq_rounding)(variant / 4),
+        variant & 1 && mxq_elements[c->element].nan_code,
+        variant >> 1 & 1,
+        c->seed ^ c->current.number,
+        starts[c->current.number % (sizeof starts / sizeof *starts)],
+    };
+    row->encode[c->element](data[0], data[1], blocks, &how);
+}
+
+void check_encode(struct check *c)
+{
+    c->element = (enum mxq_element)CHECK_INDEX(c, encode);
+    c->type = MXQ_F32;
+    const struct check_family family = {
+        .operands = {{"elements", code_bytes(c), 1, CHECK_OUTPUT},
+                     {"v", MXQ_BLOCK * 4, 4, CHECK_INPUT, 4}},
+        .rules = 1,
+        .every_rounds = 1,
+        .shape = shape_encode,
+        .fill = fill_encode,
+        .call = call_encode,
+    };
+    check_run(c, &family);
+}
+
+/* -------------------------------------------- measure ----------------------------------------- */
+
+/* y near x, as dequantizing gives, or something else, and limits near y. */
+static void fill_measure(struct check *c, enum fill fill, const struct fill_target *t,
+                         size_t blocks, void *const *data)
+{
+    static const struct mxq_sums none;
+    float *y = data[2], *limit = data[3];
+    memcpy(data[0], &none, sizeof none);
+    fill_wide(c, fill, t, c->type, blocks, data[1]);
+    mxq_kernels_scalar.multiply[c->type](y, data[1], (fill_factors(c, blocks, limit), limit),
+                                         blocks);
+    struct mxq_range unused = MXQ_RANGE_EMPTY;
+    float wide[MXQ_BLOCK];
+    for (size_t b = 0; b < blocks; b++) {
+        mxq_kernels_scalar.operand[c->type](
+            wide, (const char *)data[1] + b * MXQ_BLOCK * mxq_type_bytes(c->type), 1, &unused);
+        for (size_t i = 0; i < MXQ_BLOCK; i++) {
+            uint32_t bits;
+            memcpy(&bits, &wide[i], sizeof bits);
+            if (random_below(&c->random, 8)) /* else what a factor made of it */
+                bits &= 0xFFF00000;
+            else
+                continue;
+            memcpy(&y[b * MXQ_BLOCK + i], &bits, sizeof bits);
+        }
+        for (size_t i = 0; i < 4; i++)
+            if (random_below(&c->random, 2))
+                limit[4 * b + i] = y[b * MXQ_BLOCK + 8 * i] < 0 ? -y[b * MXQ_BLOCK + 8 * i]
+                                                                : y[b * MXQ_BLOCK + 8 * i];
+    }
+}
+
+static void call_measure(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                         size_t blocks)
+{
+    row->measure[c->type](data[0], data[1], data[2], data[3], blocks);
+}
+
+void check_measure(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, measure);
+    const size_t bytes = mxq_type_bytes(c->type);
+    const struct check_family family = {
+        .operands = {{"sums", 0, 4, CHECK_UPDATED, 8, CHECK_NANS, .bytes = sizeof(struct mxq_sums)},
+                     {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT},
+                     {"y", MXQ_BLOCK * 4, 4, CHECK_INPUT, 4},
+                     {"limit", 16, 4, CHECK_INPUT, 4}},
+        .rules = 1,
+        .every_rounds = 1,
+        .fill = fill_measure,
+        .call = call_measure,
+    };
+    check_run(c, &family);
+}
