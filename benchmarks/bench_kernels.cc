@@ -2,10 +2,10 @@
 /* bench_kernels.cc -- rows kernel x instruction set x working set, beside the machine's limits.
  *
  *   quantize_e4m3_f32/avx512/L2             a kernel, straight from its slot in a row
- *   mxq_quantize_e4m3_f32/avx512/DRAM       the public function around it
- *   mxq_quantize_e4m3_f32/avx512/DRAM/threads:2
- *   limit_4:1/avx512/L2                     the same bytes moved, nothing computed
- *   limit_4:1_nt/avx512/L2                  ... with non-temporal stores
+ *   mxq_quantize_mxfp8_f32/avx512/DRAM      the public function, for every named format
+ *   mxq_quantize_mxfp8_f32/avx512/DRAM/threads:2
+ *   limit_128:32/avx512/L2                  the same bytes moved, nothing computed
+ *   limit_128:32_nt/avx512/L2               ... with non-temporal stores
  *
  * A row's label names the limit that it compares with.  Rates count bytes read + written. */
 #include <algorithm>
@@ -127,7 +127,15 @@ struct slot {
     {
         return MXQ_BLOCK * mxq_type_bytes(type());
     }
+    /* Of the codes of a block. */
+    size_t code_bytes() const
+    {
+        return MXQ_BLOCK / 8 * static_cast<size_t>(mxq_elements[element()].bits);
+    }
 };
+
+constexpr size_t factor_bytes = MXQ_BLOCK / 8 * sizeof(float);
+constexpr size_t f32_bytes = MXQ_BLOCK * sizeof(float);
 
 static traffic traffic_of(mxq_amax_fn *, const slot &s)
 {
@@ -141,17 +149,47 @@ static traffic traffic_of(mxq_scale_fn *, const slot &)
 
 static traffic traffic_of(mxq_pack_fn *, const slot &s)
 {
-    return {s.block_bytes() + 1, 32};
+    return {s.block_bytes() + 1, s.code_bytes()};
 }
 
 static traffic traffic_of(mxq_unpack_fn *, const slot &s)
 {
-    return {32 + 1, s.block_bytes()};
+    return {s.code_bytes() + 1, s.block_bytes()};
 }
 
 static traffic traffic_of(mxq_quantize_fn *, const slot &s)
 {
-    return {s.block_bytes(), 32 + 1};
+    return {s.block_bytes(), s.code_bytes() + 1};
+}
+
+static traffic traffic_of(mxq_columns_fn *, const slot &s)
+{
+    return {s.block_bytes(), s.code_bytes() + 1};
+}
+
+static traffic traffic_of(mxq_mse_fn *, const slot &)
+{
+    return {f32_bytes + 1, 1};
+}
+
+static traffic traffic_of(mxq_encode_fn *, const slot &s)
+{
+    return {f32_bytes, s.code_bytes()};
+}
+
+static traffic traffic_of(mxq_divide_fn *, const slot &s)
+{
+    return {s.block_bytes() + factor_bytes, f32_bytes};
+}
+
+static traffic traffic_of(mxq_rescale_fn *, const slot &s)
+{
+    return {f32_bytes + factor_bytes, s.block_bytes()};
+}
+
+static traffic traffic_of(mxq_measure_fn *, const slot &s)
+{
+    return {s.block_bytes() + f32_bytes + factor_bytes, 0};
 }
 
 static traffic traffic_of(mxq_operand_fn *, const slot &s)
@@ -204,6 +242,59 @@ static auto bind(mxq_quantize_fn *kernel, const slot &s, size_t blocks)
     };
 }
 
+/* 32 rows, as long as it takes. */
+static auto bind(mxq_columns_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, elements = static_cast<uint8_t *>(output()), scale = scale_output(),
+            x = wide_values(s.type()), stride = s.code_bytes(),
+            rule = mxq_scale_rule(s.element(), MXQ_SCALE_RCEIL)] {
+        kernel(elements, stride, scale, 1, x, blocks, blocks / 16, &rule);
+    };
+}
+
+/* The scales are what the last call made of them: after a few calls nothing changes any more. */
+static auto bind(mxq_mse_fn *kernel, const slot &s, size_t blocks)
+{
+    const struct mxq_scale_rule rule = mxq_scale_rule(s.element(), MXQ_SCALE_FLOOR);
+    mxq_active_kernels()->scale[MXQ_E8M0](scale_output(), amax_bits(), blocks, &rule);
+    return [=, scale = scale_output(), x = static_cast<const float *>(wide_values(MXQ_F32))] {
+        kernel(scale, x, blocks);
+    };
+}
+
+static auto bind(mxq_encode_fn *kernel, const slot &, size_t blocks)
+{
+    return [=, elements = static_cast<uint8_t *>(output()),
+            v = static_cast<const float *>(wide_values(MXQ_F32))] {
+        const struct mxq_encoding how = {MXQ_STOCHASTIC, 0, 0, 1, 0};
+        kernel(elements, v, blocks, &how);
+    };
+}
+
+/* divide and multiply. */
+static auto bind(mxq_divide_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, v = static_cast<float *>(output()), x = wide_values(s.type()), factor = factors()] {
+        kernel(v, x, factor, blocks);
+    };
+}
+
+static auto bind(mxq_rescale_fn *kernel, const slot &, size_t blocks)
+{
+    return [=, y = output(), v = static_cast<const float *>(wide_values(MXQ_F32)),
+            factor = factors()] { kernel(y, v, factor, 0.5F, blocks); };
+}
+
+static auto bind(mxq_measure_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, x = wide_values(s.type()), y = static_cast<const float *>(wide_values(MXQ_F32)),
+            limit = factors()] {
+        struct mxq_sums sums = {};
+        kernel(&sums, x, y, limit, blocks);
+        benchmark::DoNotOptimize(sums);
+    };
+}
+
 static auto bind(mxq_operand_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, out = static_cast<float *>(output()), x = wide_values(s.type())] {
@@ -226,15 +317,43 @@ static auto bind(mxq_output_fn *kernel, const slot &, size_t blocks)
     };
 }
 
-/* The stream with the same bytes.  amax and scale write next to nothing. */
+/* The streams, and what each moves.  Reading alone is none that narrows or widens. */
+struct limit {
+    const char *name;
+    traffic t;
+    bool reads_elements; /* else the wide side */
+};
+
+/* clang-format off */
+static const limit limit_list[LIMIT_MIXES] = {
+    {"limit_read",   {128, 0},      false},
+    {"limit_128:32", {128, 32 + 1}, false}, {"limit_64:32",  {64, 32 + 1},  false},
+    {"limit_128:24", {128, 24 + 1}, false}, {"limit_64:24",  {64, 24 + 1},  false},
+    {"limit_128:16", {128, 16 + 1}, false}, {"limit_64:16",  {64, 16 + 1},  false},
+    {"limit_32:128", {32 + 1, 128}, true},  {"limit_32:64",  {32 + 1, 64},  true},
+    {"limit_24:128", {24 + 1, 128}, true},  {"limit_24:64",  {24 + 1, 64},  true},
+    {"limit_16:128", {16 + 1, 128}, true},  {"limit_16:64",  {16 + 1, 64},  true},
+};
+/* clang-format on */
+
+static double share_read(const traffic &t)
+{
+    return static_cast<double>(t.read) / static_cast<double>(t.read + t.written);
+}
+
+/* The stream with the same bytes, or the nearest mix.  amax and the like write next to nothing. */
 static const char *limit_of(const traffic &t)
 {
-    const double ratio = static_cast<double>(t.read) / static_cast<double>(t.written);
-    return ratio > 8     ? "limit_read"
-           : ratio > 3   ? "limit_4:1"
-           : ratio > 1   ? "limit_2:1"
-           : ratio > 0.4 ? "limit_1:2"
-                         : "limit_1:4";
+    const limit *nearest = &limit_list[0];
+    if (share_read(t) > 0.96)
+        return nearest->name;
+    const auto distance = [&](const limit &l) {
+        return std::abs(share_read(l.t) - share_read(t)) + (l.t.read == t.read ? 0 : 1e-6);
+    };
+    for (size_t i = 1; i < LIMIT_MIXES; i++)
+        if (nearest == &limit_list[0] || distance(limit_list[i]) < distance(*nearest))
+            nearest = &limit_list[i];
+    return nearest->name;
 }
 
 struct row {
@@ -244,9 +363,8 @@ struct row {
     std::string missing;
 };
 
-/* A quick run keeps the kernels of the README's table, in L2 and memory; scalar code is as fast in
- * either. */
-static bool is_in_quick_run(const std::string &what, const std::string &isa, const working_set &set)
+/* A quick run keeps the kernels of the README's table, in L2 and memory. */
+static bool is_in_quick_run(const std::string &what, const working_set &set)
 {
     static const char *const kernels[] = {"amax_f32",
                                           "amax_bf16",
@@ -256,13 +374,13 @@ static bool is_in_quick_run(const std::string &what, const std::string &isa, con
                                           "unpack_bf16_e4m3",
                                           "quantize_e4m3_f32",
                                           "quantize_e4m3_bf16",
-                                          "mxq_quantize_e4m3_f32",
-                                          "mxq_quantize_e4m3_bf16",
-                                          "mxq_dequantize_f32_e4m3",
-                                          "mxq_dequantize_bf16_e4m3"};
+                                          "mxq_quantize_mxfp8_f32",
+                                          "mxq_quantize_mxfp8_bf16",
+                                          "mxq_dequantize_mxfp8_f32",
+                                          "mxq_dequantize_mxfp8_bf16"};
     return (what.rfind("limit_", 0) == 0 ||
             std::find(std::begin(kernels), std::end(kernels), what) != std::end(kernels)) &&
-           (!std::strcmp(set.name, "L2") || (!std::strcmp(set.name, "DRAM") && isa != "scalar"));
+           (!std::strcmp(set.name, "L2") || !std::strcmp(set.name, "DRAM"));
 }
 
 /* Calls add_runnable(name, set, blocks) for each working set of a row; where there is nothing to
@@ -275,10 +393,12 @@ static void for_each_working_set(const std::string &what, const traffic &t, cons
         const working_set &set = detect_working_sets()[i];
         const std::string name = what + "/" + r.kernels->isa + "/" + set.name;
         const size_t blocks = blocks_in(set, t);
-        if (select.quick && !is_in_quick_run(what, r.kernels->isa, set))
+        if (select.quick && !is_in_quick_run(what, set))
             continue;
         if (!blocks)
             add_skipped(name, "this machine has no such cache");
+        else if (!std::strcmp(r.kernels->isa, "scalar") && i > 1)
+            continue; /* scalar code is as slow from memory, and takes minutes */
         else if (!r.available)
             add_skipped(name, "not available on this machine: " + r.missing);
         else
@@ -360,10 +480,14 @@ static void add_threaded(const std::string &name, const std::string &label, cons
 /* The rows of a weight matrix. */
 constexpr size_t matrix_cols = 4096;
 
+/* What mxq_quantize() is asked for beyond the defaults. */
+enum class variant { plain, stochastic, statistics };
+
 struct public_row {
     traffic t;
     mxq_matrix x;
     mxq_quantized q;
+    variant how;
     const char *isa;
 
     size_t blocks() const
@@ -372,14 +496,34 @@ struct public_row {
     }
 };
 
-static public_row public_operands(const traffic &t, const slot &s, const char *isa, size_t blocks)
+/* Bytes per 32 values.  A scale over the tensor has to be known before the first element: x is read
+ * twice. */
+static traffic public_traffic(const mxq_format &f, mxq_type type, bool reads_x)
+{
+    struct mxq_sizes sizes;
+    const size_t rows = 128, cols = matrix_cols, blocks = rows * cols / MXQ_BLOCK;
+    if (mxq_quantized_sizes(&f, rows, cols, &sizes) != MXQ_OK)
+        return {0, 0};
+    const bool is_tensor = f.block_rows == 0 || f.scale == MXQ_E4M3_SCALE;
+    const size_t wide = MXQ_BLOCK * mxq_type_bytes(type);
+    const size_t narrow = (sizes.elements_bytes + sizes.scales_bytes) / blocks;
+    return reads_x ? traffic{is_tensor ? 2 * wide : wide, narrow} : traffic{narrow, wide};
+}
+
+static public_row public_operands(const traffic &t, const mxq_format &format, mxq_type type,
+                                  variant how, const char *isa, size_t blocks)
 {
     const size_t cols = std::min(matrix_cols, blocks * MXQ_BLOCK);
     const size_t rows = blocks * MXQ_BLOCK / cols;
-    const mxq_format format = {s.element(), MXQ_E8M0, 1, MXQ_BLOCK};
+    struct mxq_sizes sizes = {};
+    static float tensor_scale;
+    if (mxq_quantized_sizes(&format, rows, cols, &sizes) != MXQ_OK)
+        std::abort();
     return {t,
-            {nullptr, s.type(), rows, cols, cols},
-            {format, rows, cols, nullptr, cols, nullptr, cols / MXQ_BLOCK},
+            {nullptr, type, rows, cols, cols},
+            {format, rows, cols, nullptr, sizes.elements_row_bytes, nullptr, sizes.scales_row_bytes,
+             format.scale == MXQ_E4M3_SCALE ? &tensor_scale : nullptr},
+            how,
             isa};
 }
 
@@ -397,65 +541,70 @@ static void measure_public(benchmark::State &state, const public_row &p, Call ca
 static void run_quantize(benchmark::State &state, public_row p, pthreadpool_t pool)
 {
     const mxq_parallel parallel = mxq_pthreadpool(pool);
+    struct mxq_statistics statistics = {};
     mxq_quantize_options options = MXQ_QUANTIZE_OPTIONS;
     options.parallel = pool ? &parallel : nullptr;
+    options.rounding = p.how == variant::stochastic ? MXQ_STOCHASTIC : MXQ_NEAREST_EVEN;
+    options.statistics = p.how == variant::statistics ? &statistics : nullptr;
     p.x.data = const_cast<void *>(wide_values(p.x.type));
     p.q.elements = static_cast<uint8_t *>(output());
     p.q.scales = scale_output();
     measure_public(state, p, [&] { return mxq_quantize(&p.q, &p.x, &options, nullptr); });
 }
 
+/* What is read was made by mxq_quantize(), before the clock runs. */
 static void run_dequantize(benchmark::State &state, public_row p, pthreadpool_t pool)
 {
     const mxq_parallel parallel = mxq_pthreadpool(pool);
+    p.x.data = const_cast<void *>(wide_values(p.x.type));
+    p.q.elements = element_input();
+    p.q.scales = scale_output();
+    if (mxq_quantize(&p.q, &p.x, nullptr, nullptr) != MXQ_OK)
+        state.SkipWithError("mxq_quantize() failed");
     p.x.data = output();
-    p.q.elements = const_cast<uint8_t *>(element_codes(p.q.format.element));
-    p.q.scales = const_cast<uint8_t *>(scale_codes(p.q.format.element));
     measure_public(state, p,
                    [&] { return mxq_dequantize(&p.x, &p.q, pool ? &parallel : nullptr, nullptr); });
 }
 
 using run_fn = void(benchmark::State &, public_row, pthreadpool_t);
 
-static void add_public_function(const std::string &function, const traffic &t, const slot &s,
-                                const row &r, const selection &select, run_fn *run)
+static void add_public_function(const std::string &function, const traffic &t,
+                                const mxq_format &format, mxq_type type, variant how, const row &r,
+                                const selection &select, run_fn *run)
 {
     for_each_working_set(
         function, t, r, select,
         [&](const std::string &name, const working_set &set, size_t blocks) {
-            const public_row p = public_operands(t, s, r.kernels->isa, blocks);
+            const public_row p = public_operands(t, format, type, how, r.kernels->isa, blocks);
             add_threaded(name, limit_of(t), set,
                          [=](benchmark::State &state, pthreadpool_t pool) { run(state, p, pool); });
         });
 }
 
+/* Every named format; of MXFP8 also what the options cost. */
 static void add_public_functions(const row &r, const selection &select)
 {
     static const char *const types[MXQ_TYPES] = {"f32", "bf16", "f16"};
-    for (size_t type = 0; type < MXQ_TYPES; type++) {
-        const slot s = slot("public")[MXQ_E4M3][type];
-        add_public_function(std::string("mxq_quantize_e4m3_") + types[type],
-                            traffic_of(r.kernels->quantize[MXQ_E4M3][type], s), s, r, select,
-                            run_quantize);
-        add_public_function(std::string("mxq_dequantize_") + types[type] + "_e4m3",
-                            traffic_of(r.kernels->unpack[MXQ_E4M3][type], s), s, r, select,
-                            run_dequantize);
-    }
+    struct mxq_format_info info;
+    for (size_t i = 0; mxq_format_at(i, &info); i++)
+        for (size_t t = 0; t < MXQ_TYPES; t++) {
+            const auto type = static_cast<mxq_type>(t);
+            const std::string name = info.name + std::string("_") + types[t];
+            const traffic quantizing = public_traffic(info.format, type, true);
+            add_public_function("mxq_quantize_" + name, quantizing, info.format, type,
+                                variant::plain, r, select, run_quantize);
+            add_public_function("mxq_dequantize_" + name, public_traffic(info.format, type, false),
+                                info.format, type, variant::plain, r, select, run_dequantize);
+            if (i > 0)
+                continue;
+            add_public_function("mxq_quantize_stochastic_" + name, quantizing, info.format, type,
+                                variant::stochastic, r, select, run_quantize);
+            add_public_function("mxq_quantize_statistics_" + name, quantizing, info.format, type,
+                                variant::statistics, r, select, run_quantize);
+        }
 }
 
 /* ------------------------------------ The machine's limits ------------------------------------ */
-
-struct limit {
-    const char *name;
-    traffic t;
-    bool reads_elements; /* else the wide side */
-};
-
-static const limit limit_list[LIMIT_MIXES] = {{"limit_read", {128, 0}, false},
-                                              {"limit_4:1", {128, 32 + 1}, false},
-                                              {"limit_2:1", {64, 32 + 1}, false},
-                                              {"limit_1:4", {32 + 1, 128}, true},
-                                              {"limit_1:2", {32 + 1, 64}, true}};
 
 static const limits *limits_of(const char *isa)
 {
@@ -490,8 +639,10 @@ struct stream {
         const size_t first = groups * part / parts * LIMIT_GROUP;
         const size_t end = groups * (part + 1) / parts * LIMIT_GROUP;
         const size_t wide = l->reads_elements ? l->t.written : l->t.read;
-        run(dst + first * (l->reads_elements ? wide : MXQ_BLOCK),
-            src + first * (l->reads_elements ? MXQ_BLOCK : wide), scale + first, end - first);
+        const size_t narrow =
+            (l->reads_elements ? l->t.read : std::max(l->t.written, size_t{1})) - 1;
+        run(dst + first * (l->reads_elements ? wide : narrow),
+            src + first * (l->reads_elements ? narrow : wide), scale + first, end - first);
     }
 };
 

@@ -144,6 +144,13 @@ const uint32_t *amax_bits()
     return operand;
 }
 
+const float *factors()
+{
+    static const float *const operand =
+        repeat(std::vector<float>(pattern_values / 8, 0.01F), largest_working_set() / 2);
+    return operand;
+}
+
 void *output()
 {
     static void *const operand =
@@ -151,9 +158,17 @@ void *output()
     return operand;
 }
 
+/* One scale for each 8 values, of up to 4 bytes, beside values of two bytes at least. */
 uint8_t *scale_output()
 {
     static uint8_t *const operand =
-        repeat(std::vector<uint8_t>(pattern_values), largest_working_set() / MXQ_BLOCK);
+        repeat(std::vector<uint8_t>(pattern_values), largest_working_set() / 4);
+    return operand;
+}
+
+uint8_t *element_input()
+{
+    static uint8_t *const operand =
+        repeat(std::vector<uint8_t>(pattern_values), largest_working_set() / 2);
     return operand;
 }

@@ -22,7 +22,11 @@ const void *wide_values(mxq_type type);
 const uint8_t *element_codes(mxq_element element);
 const uint8_t *scale_codes(mxq_element element);
 const uint32_t *amax_bits();
+const float *factors(); /* one for each 8 values */
 
 /* Outputs: the larger one, and the scales of a quantizer. */
 void *output();
 uint8_t *scale_output();
+
+/* Where codes go that are then an input. */
+uint8_t *element_input();

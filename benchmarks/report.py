@@ -15,10 +15,10 @@ WAIT_WARNING = 1.05  # wall time / CPU time of one-thread rows
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 README_ROWS = (
-    ("mxq_quantize_e4m3_f32", "quantize F32 to MXFP8"),
-    ("mxq_quantize_e4m3_bf16", "quantize BF16 to MXFP8"),
-    ("mxq_dequantize_f32_e4m3", "dequantize MXFP8 to F32"),
-    ("mxq_dequantize_bf16_e4m3", "dequantize MXFP8 to BF16"),
+    ("mxq_quantize_mxfp8_f32", "quantize F32 to MXFP8"),
+    ("mxq_quantize_mxfp8_bf16", "quantize BF16 to MXFP8"),
+    ("mxq_dequantize_mxfp8_f32", "dequantize MXFP8 to F32"),
+    ("mxq_dequantize_mxfp8_bf16", "dequantize MXFP8 to BF16"),
 )
 README_SIZES = ("L2", "DRAM")
 

@@ -13,35 +13,41 @@
 
 typedef void store_fn(void *dst, vec v);
 
+/* Of each `in` vectors that are read `out` are written. */
 INLINE void narrow(unsigned char *dst, const unsigned char *src, unsigned char *scale,
-                   size_t blocks, size_t ratio, store_fn *put)
+                   size_t blocks, size_t group_bytes, size_t in, size_t out, store_fn *put)
 {
     for (; blocks; blocks -= LIMIT_GROUP) {
         vec v = load(src);
-        for (size_t i = 0; i < GROUP_VALUES; i += VEC_BYTES) {
-            v = load(src);
-            for (size_t r = 1; r < ratio; r++)
-                v = mix(v, load(src + r * VEC_BYTES));
-            put(dst, v);
-            src += ratio * VEC_BYTES;
-            dst += VEC_BYTES;
+        for (size_t i = 0; i < group_bytes; i += in * VEC_BYTES) {
+            for (size_t o = 0; o < out; o++) {
+                v = load(src + o * VEC_BYTES);
+                for (size_t r = out + o; r < in; r += out)
+                    v = mix(v, load(src + r * VEC_BYTES));
+                put(dst + o * VEC_BYTES, v);
+            }
+            src += in * VEC_BYTES;
+            dst += out * VEC_BYTES;
         }
         store_scales(scale, v);
         scale += LIMIT_GROUP;
     }
 }
 
+/* For each `in` vectors that are read `out` are written. */
 INLINE void widen(unsigned char *dst, const unsigned char *src, const unsigned char *scale,
-                  size_t blocks, size_t ratio, store_fn *put)
+                  size_t blocks, size_t group_bytes, size_t in, size_t out, store_fn *put)
 {
     for (; blocks; blocks -= LIMIT_GROUP) {
         const vec scales = load_scales(scale);
-        for (size_t i = 0; i < GROUP_VALUES; i += VEC_BYTES) {
-            const vec v = mix(load(src), scales);
-            for (size_t r = 0; r < ratio; r++)
-                put(dst + r * VEC_BYTES, v);
-            src += VEC_BYTES;
-            dst += ratio * VEC_BYTES;
+        for (size_t i = 0; i < group_bytes; i += in * VEC_BYTES) {
+            for (size_t r = 0; r < in; r++) {
+                const vec v = mix(load(src + r * VEC_BYTES), scales);
+                for (size_t o = r; o < out; o += in)
+                    put(dst + o * VEC_BYTES, v);
+            }
+            src += in * VEC_BYTES;
+            dst += out * VEC_BYTES;
         }
         scale += LIMIT_GROUP;
     }
@@ -89,36 +95,49 @@ static void read_only(void *dst, const void *src, void *scale, size_t blocks)
     read_one(dst, src, blocks * 128);
 }
 
-#define STREAM(name, direction, ratio, put)                                                        \
+/* `bytes` of a block are read. */
+#define STREAM(name, direction, bytes, in, out, put)                                               \
     static void name(void *dst, const void *src, void *scale, size_t blocks)                       \
     {                                                                                              \
-        direction(dst, src, scale, blocks, ratio, put);                                            \
+        direction(dst, src, scale, blocks, (bytes)*LIMIT_GROUP, in, out, put);                     \
     }
 
-STREAM(ordinary_4_to_1, narrow, 4, store)
-STREAM(ordinary_2_to_1, narrow, 2, store)
-STREAM(ordinary_1_to_4, widen, 4, store)
-STREAM(ordinary_1_to_2, widen, 2, store)
+#define STREAMS(kind, put)                                                                         \
+    STREAM(kind##_128_32, narrow, 128, 4, 1, put)                                                  \
+    STREAM(kind##_64_32, narrow, 64, 2, 1, put)                                                    \
+    STREAM(kind##_128_24, narrow, 128, 16, 3, put)                                                 \
+    STREAM(kind##_64_24, narrow, 64, 8, 3, put)                                                    \
+    STREAM(kind##_128_16, narrow, 128, 8, 1, put)                                                  \
+    STREAM(kind##_64_16, narrow, 64, 4, 1, put)                                                    \
+    STREAM(kind##_32_128, widen, 32, 1, 4, put)                                                    \
+    STREAM(kind##_32_64, widen, 32, 1, 2, put)                                                     \
+    STREAM(kind##_24_128, widen, 24, 3, 16, put)                                                   \
+    STREAM(kind##_24_64, widen, 24, 3, 8, put)                                                     \
+    STREAM(kind##_16_128, widen, 16, 1, 8, put)                                                    \
+    STREAM(kind##_16_64, widen, 16, 1, 4, put)
+
+#define STREAMS_OF(kind)                                                                           \
+    kind##_128_32, kind##_64_32, kind##_128_24, kind##_64_24, kind##_128_16, kind##_64_16,         \
+        kind##_32_128, kind##_32_64, kind##_24_128, kind##_24_64, kind##_16_128, kind##_16_64
+
+STREAMS(ordinary, store)
 
 #define ORDINARY                                                                                   \
     {                                                                                              \
-        read_only, ordinary_4_to_1, ordinary_2_to_1, ordinary_1_to_4, ordinary_1_to_2              \
+        read_only, STREAMS_OF(ordinary)                                                            \
     }
 
 #if defined(LIMITS_WITHOUT_NONTEMPORAL)
 #define NONTEMPORAL                                                                                \
     {                                                                                              \
-        NULL, NULL, NULL, NULL, NULL                                                               \
+        NULL                                                                                       \
     }
 #else
-STREAM(nontemporal_4_to_1, narrow, 4, store_nontemporal)
-STREAM(nontemporal_2_to_1, narrow, 2, store_nontemporal)
-STREAM(nontemporal_1_to_4, widen, 4, store_nontemporal)
-STREAM(nontemporal_1_to_2, widen, 2, store_nontemporal)
+STREAMS(nontemporal, store_nontemporal)
 
 #define NONTEMPORAL                                                                                \
     {                                                                                              \
-        NULL, nontemporal_4_to_1, nontemporal_2_to_1, nontemporal_1_to_4, nontemporal_1_to_2       \
+        NULL, STREAMS_OF(nontemporal)                                                              \
     }
 #endif
 

@@ -2,8 +2,8 @@
 /* limits.h -- the machine's limits: streams that move the bytes of a kernel and do none of its
  * work, and loops that multiply and move next to nothing.
  *
- * A stream visits memory in the order of the kernels: blocks of 32 values on the wide side, 32
- * bytes on the narrow side, one scale byte a block.  Each instruction set has its own, in
+ * A stream visits memory in the order of the kernels: blocks of 32 values on the wide side, their codes
+ * on the narrow side, one scale byte a block.  Each instruction set has its own, in
  * intrinsics and with its own vectors, so that no compiler can turn the loop into a better or
  * worse one. */
 #ifndef MXQ_BENCH_LIMITS_H
@@ -14,14 +14,24 @@
 /* Every stream works on whole groups of blocks: the scales of a group are one 16-byte access. */
 #define LIMIT_GROUP 16
 
+/* Bytes of a block of 32 values: 128 or 64 on the wide side (F32; BF16, F16), 32, 24 or 16 on the narrow
+ * one (elements of 8, 6 or 4 bits), where a scale byte comes with them. */
 enum limit_mix {
-    LIMIT_READ,   /* 128 bytes a block read, nothing written (one vector a call) */
-    LIMIT_4_TO_1, /* 128 bytes a block read, 32 + 1 written: F32 to FP8 */
-    LIMIT_2_TO_1, /* 64 read, 32 + 1 written: BF16 or F16 to FP8 */
-    LIMIT_1_TO_4, /* 32 + 1 read, 128 written: FP8 to F32 */
-    LIMIT_1_TO_2  /* 32 + 1 read, 64 written: FP8 to BF16 or F16 */
+    LIMIT_READ, /* 128 bytes a block read, nothing written (one vector a call) */
+    LIMIT_128_32,
+    LIMIT_64_32,
+    LIMIT_128_24,
+    LIMIT_64_24,
+    LIMIT_128_16,
+    LIMIT_64_16,
+    LIMIT_32_128,
+    LIMIT_32_64,
+    LIMIT_24_128,
+    LIMIT_24_64,
+    LIMIT_16_128,
+    LIMIT_16_64
 };
-#define LIMIT_MIXES 5
+#define LIMIT_MIXES 13
 
 /* scale is written where the stream narrows, read where it widens.  blocks is a multiple of
  * LIMIT_GROUP; pointers are aligned to 64 bytes. */
