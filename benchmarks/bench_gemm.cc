@@ -3,6 +3,8 @@
  * instead.
  *
  *   mxq_bf16/avx512/4096x4096/m:8/cold/threads:1        x BF16, w MXFP8 E4M3, y F32
+ *   mxq_bf16_mxfp4/avx512/...                           w in another format
+ *   mxq_int8_int8_channel/avx512/...                    x INT8 per token, w INT8 per channel
  *   onednn_bf16/avx512bf16/4096x4096/m:8/cold/threads:1 x and w BF16
  *
  * cold: the calls take turns with copies of the weights that no cache holds together, as the layers
@@ -51,6 +53,7 @@ struct selection {
     bool has_peers = true;
     double seconds = 0.02;
     std::vector<std::string> isas;
+    std::vector<std::string> formats; /* of weights, beside MXFP8 */
     std::vector<size_t> m = all_m;
     /* The layers of Llama-7B: attention, gate and up, down. */
     std::vector<shape> shapes = {{4096, 4096}, {11008, 4096}, {4096, 11008}};
@@ -71,7 +74,17 @@ static constexpr int max_attempts = 4;
 
 /* ---------------------------------------- Packed weights -------------------------------------- */
 
-static const mxq_format format = mxq_mxfp8_e4m3;
+static const char first_format[] = "mxfp8"; /* what most rows have, and peers are compared with */
+
+static mxq_format format_of(const std::string &name)
+{
+    struct mxq_format_info info;
+    for (size_t i = 0; mxq_format_at(i, &info); i++)
+        if (name == info.name)
+            return info.format;
+    std::cerr << "bench_gemm: there is no format " << name << "\n";
+    std::exit(EXIT_FAILURE);
+}
 
 struct packed_weights {
     size_t bytes = 0;
@@ -95,17 +108,37 @@ static mxq_matrix matrix(const void *data, mxq_type type, size_t rows, size_t co
     return {const_cast<void *>(data), type, rows, cols, cols};
 }
 
-static const packed_weights &weights_of(const shape &s)
+/* Quantized, then packed: a format whose blocks span many rows has no other way. */
+static void pack(void *to, size_t bytes, const mxq_format &format, const shape &s)
+{
+    struct mxq_sizes sizes;
+    float tensor_scale;
+    require(mxq_quantized_sizes(&format, s.n, s.k, &sizes), "mxq_quantized_sizes");
+    std::vector<uint8_t> elements(sizes.elements_bytes), scales(sizes.scales_bytes);
+    const mxq_matrix plain = matrix(wide_values(MXQ_F32), MXQ_F32, s.n, s.k);
+    const mxq_quantized q = {format,
+                             s.n,
+                             s.k,
+                             elements.data(),
+                             sizes.elements_row_bytes,
+                             scales.data(),
+                             sizes.scales_row_bytes,
+                             format.scale == MXQ_E4M3_SCALE ? &tensor_scale : nullptr};
+    require(mxq_quantize(&q, &plain, nullptr, nullptr), "mxq_quantize");
+    require(mxq_pack_quantized(to, bytes, &q, nullptr, nullptr), "mxq_pack_quantized");
+}
+
+static const packed_weights &weights_of(const std::string &name, const shape &s)
 {
     static std::map<std::string, packed_weights> all;
-    packed_weights &w = all[s.name()];
+    packed_weights &w = all[name + s.name()];
     if (w.copies)
         return w;
+    const mxq_format format = format_of(name);
     require(mxq_packed_bytes(&format, s.n, s.k, &w.bytes), "mxq_packed_bytes");
     const size_t copies = rotation::copies_of(w.bytes);
     auto *at = static_cast<unsigned char *>(operand_memory(w.bytes * copies));
-    const mxq_matrix plain = matrix(wide_values(MXQ_F32), MXQ_F32, s.n, s.k);
-    require(mxq_pack_matrix(at, w.bytes, &format, &plain, nullptr, nullptr), "mxq_pack_matrix");
+    pack(at, w.bytes, format, s);
     for (size_t i = 1; i < copies; i++)
         std::memcpy(at + i * w.bytes, at, w.bytes);
     w.copies = at;
@@ -120,7 +153,7 @@ static bool fits_memory(const shape &s)
 /* As far as this process may use it: a shared cache may be somebody else's beyond that. */
 static bool fits_cache(const shape &s)
 {
-    return weights_of(s).bytes <= 2 * detect_working_sets()[working_sets - 2].bytes;
+    return weights_of(first_format, s).bytes <= 2 * detect_working_sets()[working_sets - 2].bytes;
 }
 
 /* ------------------------------------------- A row -------------------------------------------- */
@@ -130,11 +163,18 @@ struct row {
     std::string isa;
     std::string multiplier; /* the instruction set of the kernel that multiplies */
     std::string label;
+    std::string format; /* of the weights */
     gemm_product product;
 
     shape weights() const
     {
         return {product.n, product.k};
+    }
+
+    /* INT8 weights are for INT8 activations; all others are multiplied with BF16 or F32. */
+    bool is_w8a8() const
+    {
+        return format_of(format).element == MXQ_INT8;
     }
 
     std::string name() const
@@ -162,7 +202,7 @@ static limit_probe probe(const row &r, rotation *weights)
 {
     const gemm_product &p = r.product;
     const limit_peak *peak = peak_of(r.multiplier);
-    return {probe_read(weights, weights_of(r.weights()).bytes, p.is_cold, p.threads),
+    return {probe_read(weights, weights_of(r.format, r.weights()).bytes, p.is_cold, p.threads),
             peak ? probe_peak(*peak, p.threads) : 0};
 }
 
@@ -179,8 +219,9 @@ static bool is_near_best(const std::string &name, double rate)
 static bool is_quiet(const row &r, double flops_per_byte, const limit_probe &probed)
 {
     const std::string threads = std::to_string(r.product.threads);
-    const bool is_read_quiet = is_near_best(
-        (r.product.is_cold ? "cold " : "warm ") + r.weights().name() + threads, probed.read);
+    const bool is_read_quiet = is_near_best((r.product.is_cold ? "cold " : "warm ") + r.format +
+                                                r.weights().name() + threads,
+                                            probed.read);
     const bool is_peak_quiet = is_near_best(r.multiplier + " " + threads, probed.peak);
     const bool is_read_bound = !(probed.peak > 0) || probed.read * flops_per_byte < probed.peak;
     return is_read_bound ? is_read_quiet : is_peak_quiet;
@@ -198,7 +239,7 @@ static void count(benchmark::State &state, const limit_probe &probed, const std:
 template <class Measure>
 static void run(benchmark::State &state, const row &r, double weight_bytes, Measure measure)
 {
-    const packed_weights &packed = weights_of(r.weights());
+    const packed_weights &packed = weights_of(r.format, r.weights());
     rotation weights(packed.copies, packed.bytes, r.product.is_cold);
     const gemm_product &p = r.product;
     const double flops = 2.0 * static_cast<double>(p.m * p.n) * static_cast<double>(p.k);
@@ -249,29 +290,64 @@ static void *scratch(size_t bytes)
     return memory;
 }
 
-static mxq_status multiply(const mxq_matrix &y, const mxq_matrix &x, const void *w, size_t bytes,
-                           const mxq_parallel *parallel)
+static mxq_matmul_options options_of(const mxq_matrix &y, size_t k, const mxq_parallel *parallel)
 {
     mxq_matmul_options options = MXQ_MATMUL_OPTIONS;
-    require(mxq_matmul_scratch_bytes(x.rows, y.cols, x.cols, &options.scratch_bytes),
+    require(mxq_matmul_scratch_bytes(y.rows, y.cols, k, &options.scratch_bytes),
             "mxq_matmul_scratch_bytes");
     options.scratch = scratch(options.scratch_bytes);
     options.parallel = parallel;
+    return options;
+}
+
+static mxq_status multiply(const mxq_matrix &y, const mxq_matrix &x, const void *w, size_t bytes,
+                           const mxq_parallel *parallel)
+{
+    const mxq_matmul_options options = options_of(y, x.cols, parallel);
     return mxq_matmul(&y, &x, w, bytes, &options, nullptr);
 }
+
+/* Activations in INT8, a scale for each token. */
+class int8_tokens {
+  public:
+    explicit int8_tokens(const gemm_product &p)
+        : elements_(p.m * p.k),
+          scales_(p.m), q_{mxq_int8_channel, p.m,    p.k,
+                           elements_.data(), p.k,    reinterpret_cast<uint8_t *>(scales_.data()),
+                           sizeof(float),    nullptr}
+    {
+        const mxq_matrix x = matrix(wide_values(MXQ_F32), MXQ_F32, p.m, p.k);
+        require(mxq_quantize(&q_, &x, nullptr, nullptr), "mxq_quantize");
+    }
+
+    mxq_status multiply(const mxq_matrix &y, const void *w, size_t bytes,
+                        const mxq_parallel *parallel) const
+    {
+        const mxq_matmul_options options = options_of(y, q_.cols, parallel);
+        return mxq_matmul_quantized(&y, &q_, w, bytes, &options, nullptr);
+    }
+
+  private:
+    std::vector<uint8_t> elements_;
+    std::vector<float> scales_;
+    mxq_quantized q_;
+};
 
 static void run_mxq(benchmark::State &state, const row &r, double seconds)
 {
     const gemm_product &p = r.product;
-    const size_t bytes = weights_of(r.weights()).bytes;
+    const size_t bytes = weights_of(r.format, r.weights()).bytes;
     const mxq_parallel pool =
         p.is_one_thread() ? mxq_parallel{} : mxq_pthreadpool(pool_of(p.threads));
+    const mxq_parallel *parallel = p.is_one_thread() ? nullptr : &pool;
     const mxq_matrix x = matrix(wide_values(p.type), p.type, p.m, p.k);
     const mxq_matrix y = matrix(output(), MXQ_F32, p.m, p.n);
     require(mxq_set_isa(r.isa.c_str()), "mxq_set_isa");
+    const int8_tokens tokens(p);
     run(state, r, static_cast<double>(bytes), [&](rotation *weights) {
         const auto call = [&] {
-            require(multiply(y, x, weights->next(), bytes, p.is_one_thread() ? nullptr : &pool),
+            require(r.is_w8a8() ? tokens.multiply(y, weights->next(), bytes, parallel)
+                                : multiply(y, x, weights->next(), bytes, parallel),
                     "mxq_matmul");
         };
         call(); /* what ran before has left its own data in the caches */
@@ -293,11 +369,35 @@ static std::string owner_of(const std::string &name, const std::string &isa)
     return isa;
 }
 
-static void add_mxq(const selection &select, const std::string &isa, const gemm_product &p)
+static std::string with_underscores(std::string name)
+{
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
+}
+
+/* The name of an instruction set's integer unit in limits/, or, without one, its own. */
+static std::string integer_unit_of(const std::string &isa)
+{
+    const std::string owner = owner_of("gemm_int8", isa);
+    return owner == "avx512" ? "avx512vnni" : isa;
+}
+
+static void add_mxq(const selection &select, const std::string &isa, const std::string &format,
+                    const gemm_product &p)
 {
     const bool is_f32 = p.type == MXQ_F32;
-    row r = {is_f32 ? "mxq_f32" : "mxq_bf16", isa, owner_of(is_f32 ? "gemm_f32" : "gemm_bf16", isa),
-             "", p};
+    row r = {is_f32 ? "mxq_f32" : "mxq_bf16",
+             isa,
+             owner_of(is_f32 ? "gemm_f32" : "gemm_bf16", isa),
+             "",
+             format,
+             p};
+    if (r.is_w8a8()) {
+        r.what = "mxq_int8";
+        r.multiplier = integer_unit_of(isa);
+    }
+    if (format != first_format)
+        r.what += "_" + with_underscores(format);
     r.label = peak_label(r.multiplier);
     const double seconds = select.seconds;
     add(r, [=](benchmark::State &state) { run_mxq(state, r, seconds); });
@@ -307,6 +407,7 @@ static void add_mxq(const selection &select, const std::string &isa, const gemm_
 static void check_against_scalar(const std::string &isa, mxq_type type, size_t m)
 {
     const shape s = {80 + 5, 320 + 7};
+    const mxq_format format = format_of(first_format);
     std::vector<unsigned char> w;
     std::vector<float> expected(m * s.n), result(m * s.n);
     size_t bytes;
@@ -415,7 +516,7 @@ static void add_peer(const selection &select, const peer &p,
     const double seconds = select.seconds;
     for (gemm_product product : products) {
         product.type = p.type;
-        const row r = {p.what, p.isa, p.isa, label, product};
+        const row r = {p.what, p.isa, p.isa, label, first_format, product};
         add(r, [=](benchmark::State &state) { run_peer(state, r, process, seconds); });
     }
 }
@@ -474,10 +575,12 @@ static void add_rows(const selection &select)
     for (const std::string &isa : isas) {
         check_bits(isa);
         for (gemm_product p : products) {
-            add_mxq(select, isa, p);
+            add_mxq(select, isa, first_format, p);
+            for (const std::string &format : select.formats)
+                add_mxq(select, isa, format, p);
             p.type = MXQ_F32;
             if (has_f32_row(select, p))
-                add_mxq(select, isa, p);
+                add_mxq(select, isa, first_format, p);
         }
     }
     for (const peer &p : peer_list)
@@ -542,6 +645,8 @@ static bool take_option(const std::string &option, selection *select)
     const std::string value = equals == std::string::npos ? "" : option.substr(equals + 1);
     if (name == "--isa")
         select->isas = split(value);
+    else if (name == "--format")
+        select->formats = split(value);
     else if (name == "--m")
         select->m = numbers(value);
     else if (name == "--shape")

@@ -21,6 +21,7 @@ const limit_peak *peak_of(const std::string &isa)
 #if defined(__x86_64__)
         &limit_peak_amx,
         &limit_peak_avx512bf16,
+        &limit_peak_avx512vnni,
         &limit_peak_avx512,
         &limit_peak_avx2,
 #elif defined(__aarch64__)

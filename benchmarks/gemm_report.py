@@ -174,7 +174,11 @@ def title(place):
 def compact(run, place):
     """One line for each m: every instruction set, every peer, and the best of both."""
     threads, shape, weights = place
-    rows = [r for r in run.rows.values() if (r.threads, r.shape, r.weights) == place and r.what != "mxq_f32"]
+    rows = [
+        r
+        for r in run.rows.values()
+        if (r.threads, r.shape, r.weights) == place and (r.what == "mxq_bf16" or not r.is_ours())
+    ]
     columns = sorted({(not r.is_ours(), isa_order(r), r.what, r.isa) for r in rows})
     by_name = {(r.what, r.isa, r.m): r for r in rows}
     lines = []
@@ -193,6 +197,34 @@ def compact(run, place):
         lines.append(cells)
     names = [f"{what.replace('_', ' ')}, {isa}" if is_peer else isa for is_peer, _, what, isa in columns]
     return [title(place), "", *table(["M", *names, "best / best peer"], lines)]
+
+
+FORMAT = re.compile(r"mxq_(bf16|int8)_(\w+)")
+
+
+def formats(run, place):
+    """One line for each other format and m: speed, the ratio to the limit, and to MXFP8 weights."""
+    rows = [r for r in run.rows.values() if (r.threads, r.shape, r.weights) == place and FORMAT.fullmatch(r.what)]
+    if not rows:
+        return []
+    isas = sorted({(isa_order(r), r.isa) for r in rows})
+    by_name = {(r.what, r.m, r.isa): r for r in rows}
+    lines = []
+    for what, m in sorted({(r.what, r.m) for r in rows}):
+        x, w = FORMAT.fullmatch(what).groups()
+        cells = [w.replace("_", "-"), x, str(m)]
+        for _, isa in isas:
+            row = by_name.get((what, m, isa))
+            base = run.rows.get(("mxq_bf16", isa, place[1], m, place[2], place[0]))
+            cells.append("-" if row is None else f"{row.rate() / 1e9:.1f}{row.mark()} ({row.of_limit():.2f})" +
+                         (f", {row.rate() / base.rate():.2f}" if base else ""))
+        lines.append(cells)
+    header = ["weights", "x", "M", *(isa for _, isa in isas)]
+    return [
+        "Other formats, " + title(place)[:-1] + "; GFLOP/s, the ratio to the limit, and to MXFP8 weights with BF16 x:",
+        "",
+        *table(header, lines),
+    ]
 
 
 def detail_line(run, row):
@@ -248,10 +280,12 @@ def compact_report(run, command):
         "",
         "GFLOP/s of x BF16 times w MXFP8 E4M3 to F32; in parentheses the ratio to the limit of the same seconds: the "
         "lesser of reading the packed weights and the multipliers' peak. GB/s of weights are GFLOP/s times "
-        f"{33 / 32:.3f} / 2M.",
+        f"{33 / 32:.3f} / 2M. Integer kernels count their products in the same way.",
     ]
     for place in run.places():
         lines += ["", *compact(run, place)]
+        if chosen := formats(run, place):
+            lines += ["", *chosen]
     lines += ["", *notes(run)]
     return "\n".join(lines)
 

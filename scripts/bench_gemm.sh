@@ -9,6 +9,7 @@ Usage: scripts/bench_gemm.sh [options]
 
   --quick             M = 1, 8, 32, 512 of 4096x4096, one thread: about a minute
   --isa LIST          only these instruction sets, such as avx512,avx2, and their peers
+  --format LIST       also weights in these formats, such as mxfp4,int8-channel
   --m LIST            rows of x: 1,4,8,16,32,128,512
   --shape LIST        N x K of the weights: 4096x4096,11008x4096,4096x11008
   --threads LIST      1,all
@@ -43,7 +44,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --quick) options="$options --quick" ;;
     --no-peers) options="$options --peers=no" ;;
-    --isa | --m | --shape | --threads | --repetitions | --out)
+    --isa | --format | --m | --shape | --threads | --repetitions | --out)
         [ $# -ge 2 ] || fail "$1 needs a value"
         case $1 in
         --out) out=$2 ;;
