@@ -5,6 +5,7 @@
 import argparse
 import collections
 import json
+import re
 import statistics
 import sys
 
@@ -13,6 +14,7 @@ SPREAD_MARK = 0.05  # rows above it are marked with ~
 DRIFT_WARNING = 0.10  # of a limit, between the beginning and the end of the run
 WAIT_WARNING = 1.05  # wall time / CPU time of one-thread rows
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+FORMATS_BEGIN, FORMATS_END = "<!-- formats:begin -->", "<!-- formats:end -->"
 
 README_ROWS = (
     ("mxq_quantize_mxfp8_f32", "quantize F32 to MXFP8"),
@@ -21,6 +23,7 @@ README_ROWS = (
     ("mxq_dequantize_mxfp8_bf16", "dequantize MXFP8 to BF16"),
 )
 README_SIZES = ("L2", "DRAM")
+ISA_ORDER = ("avx512", "avx2", "neon", "scalar")
 
 
 class Row:
@@ -130,9 +133,9 @@ def print_table(run, title, is_wanted):
 
 def sort_rows(run):
     """A run that is interleaved reports rows as they end; the reader wants them by name."""
-    isas = {"avx512": 0, "avx2": 1, "neon": 2, "scalar": 3}
+    order = {isa: i for i, isa in enumerate(ISA_ORDER)}
     run.rows = dict(
-        sorted(run.rows.items(), key=lambda item: (item[0][0], isas.get(item[0][1], 4), item[0][3]))
+        sorted(run.rows.items(), key=lambda item: (item[0][0], order.get(item[0][1], len(order)), item[0][3]))
     )
 
 
@@ -204,6 +207,37 @@ def readme_table(run, command):
     return "\n".join(lines)
 
 
+PUBLIC = re.compile(r"mxq_(quantize|dequantize)_(?:(stochastic|statistics)_)?(.+)_(f32|bf16)")
+
+
+def formats_table(run, command):
+    """Every named format from memory: GB/s, and the ratio to the stream of the same mix."""
+    isas = [isa for isa in ISA_ORDER if any(i == isa and PUBLIC.fullmatch(w) for w, i, _, _ in run.rows)]
+    isas = [isa for isa in isas if isa != "scalar"]
+    columns = [(isa, wide) for isa in isas for wide in ("f32", "bf16")]
+    found = [PUBLIC.fullmatch(what) for what, _, _, _ in run.rows]
+    kinds = list(dict.fromkeys((m[1], m[2], m[3]) for m in found if m))
+    kinds.sort(key=lambda kind: (kind[0] == "dequantize", kind[1] or ""))
+    lines = [
+        f"`{command}` on {machine(run)}.",
+        "",
+        f"Public functions, one thread, GB/s read + written from memory ({run.context['working_sets'].split(', ')[-1]}); "
+        "in parentheses the ratio to the stream of the same mix. A scale over the tensor costs a second read of it, "
+        "which is counted. `~`: spread above 5 %.",
+        "",
+        "| | " + " | ".join(f"{isa} {wide.upper()}" for isa, wide in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for verb, variant, name in kinds:
+        cells = (
+            readme_cell(run, (f"mxq_{verb}_{variant + '_' if variant else ''}{name}_{wide}", isa, "DRAM", 1))
+            for isa, wide in columns
+        )
+        title = f"{verb} {name}" + (f", {variant}" if variant else "")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def write_between(path, begin, end, text):
     with open(path, encoding="utf-8") as file:
         document = file.read()
@@ -219,6 +253,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("json", help="what bench_kernels wrote with --benchmark_out")
     parser.add_argument("--readme", metavar="FILE", help="also write the short table between its markers")
+    parser.add_argument("--formats", metavar="FILE", help="also write the table of all formats between its markers")
     parser.add_argument("--command", default="scripts/bench.sh", help="the command to name in that table")
     options = parser.parse_args()
     run = Run(options.json)
@@ -226,6 +261,8 @@ def main():
     print_report(run)
     if options.readme:
         write_between(options.readme, BEGIN, END, readme_table(run, options.command))
+    if options.formats:
+        write_between(options.formats, FORMATS_BEGIN, FORMATS_END, formats_table(run, options.command))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ Usage: scripts/bench.sh [options]
   --filter REGEX   only the kernels whose name matches; limits are always measured
   --out FILE       where the raw JSON goes (build-bench/bench.json)
   --readme         also write README.md's table
+  --formats        the public functions for every format, from memory, and docs/performance.md's table
+                   of them: some minutes
   -h, --help
 
 Examples
@@ -29,6 +31,7 @@ cd "$(dirname "$0")/.."
 build=build-bench
 out=$build/bench.json
 readme=
+formats=
 command=scripts/bench.sh
 set_of_rows=
 filter=
@@ -47,6 +50,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --readme) readme=README.md ;;
+    --formats) formats=docs/performance.md ;;
     -h | --help)
         usage
         exit
@@ -63,14 +67,23 @@ if [ ! -f $build/build.ninja ]; then
 fi
 ninja -C $build
 
+# From memory, rows of one thread: the streams, and the public functions.
+memory_rows='^limit_[0-9:]+/[a-z0-9]+/DRAM$|^mxq_.*_(f32|bf16)/[a-z0-9]+/DRAM$'
+if [ -n "$formats" ]; then
+    pattern=$memory_rows
+else
+    pattern=${filter:+"^limit_|$filter"}
+fi
+
 echo "load average before: $(cut -d' ' -f1-3 /proc/loadavg)" >&2
 progress=0
 [ ! -t 2 ] || progress=1
 # shellcheck disable=SC2086 # the options are words
-$build/benchmarks/bench_kernels $set_of_rows ${filter:+"--benchmark_filter=^limit_|$filter"} \
+$build/benchmarks/bench_kernels $set_of_rows ${pattern:+"--benchmark_filter=$pattern"} \
     --benchmark_out="$out" --benchmark_out_format=json |
     awk -v progress=$progress '/_median/ && progress { printf "\r%d rows", ++rows > "/dev/stderr" }
         END { if (rows) print "" > "/dev/stderr" }'
 
-python3 benchmarks/report.py "$out" ${readme:+--readme "$readme" --command "$command"}
+python3 benchmarks/report.py "$out" --command "$command" ${readme:+--readme "$readme"} \
+    ${formats:+--formats "$formats"}
 echo "raw results: $out"
