@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fpenv.h"
-#include "matrix.h"
+#include "quantize.h"
 #include "scalar/wide.h"
 #include "span.h"
 
@@ -32,28 +32,21 @@ static float value_of(uint32_t bits)
 
 /* ------------------------------ Long runs through the one-pass kernel --------------------------- */
 
-struct runs {
-    mxq_quantize_fn *kernel;
-    const struct mxq_element_info *element;
-    struct mxq_scale_rule rule;
-    size_t type_bytes;
-};
-
 /* A partial block is quantized as a whole one whose missing elements are +0. */
-static void quantize_tail(const struct runs *c, const struct mxq_run *run)
+static void quantize_tail(const struct mxq_one_pass *c, const struct mxq_run *run)
 {
     unsigned char x[MXQ_BLOCK * 4] = {0};
     uint8_t elements[MXQ_BLOCK];
     memcpy(x, run->wide + run->blocks * MXQ_BLOCK * c->type_bytes, run->tail * c->type_bytes);
-    c->kernel(elements, run->scales + run->blocks, x, 1, &c->rule);
+    c->quantize(elements, run->scales + run->blocks, x, 1, &c->rule);
     memcpy(run->elements + mxq_code_bytes(c->element, run->blocks * MXQ_BLOCK), elements,
            mxq_code_bytes(c->element, run->tail));
 }
 
-static void quantize_run(void *context, const struct mxq_run *run)
+void mxq_quantize_run(void *context, const struct mxq_run *run)
 {
-    const struct runs *c = context;
-    c->kernel(run->elements, run->scales, run->wide, run->blocks, &c->rule);
+    const struct mxq_one_pass *c = context;
+    c->quantize(run->elements, run->scales, run->wide, run->blocks, &c->rule);
     if (run->tail)
         quantize_tail(c, run);
 }
@@ -143,6 +136,7 @@ struct quantize {
     const struct mxq_kernels *kernels;
     const struct mxq_quantized *q;
     const struct mxq_matrix *x;
+    int is_transposed; /* value (row, col) of what is quantized is x's (col, row) */
     const struct mxq_quantize_options *options;
     const struct mxq_element_info *element;
     enum mxq_scale_mode mode;
@@ -175,19 +169,35 @@ struct span {
     unsigned char padded[MXQ_SPAN * 4];
 };
 
+/* Reads a row of the transpose: a column. */
+static void gather(unsigned char *values, const unsigned char *first, size_t stride, size_t count,
+                   size_t type_bytes)
+{
+    for (size_t i = 0; i < count; i++, first += stride * type_bytes)
+        if (type_bytes == 4)
+            memcpy(values + 4 * i, first, 4);
+        else
+            memcpy(values + 2 * i, first, 2);
+}
+
 static void load_span(const struct quantize *c, struct span *s, size_t row, size_t col,
                       size_t count)
 {
     const size_t type_bytes = mxq_type_bytes(c->x->type);
+    const size_t index = c->is_transposed ? col * c->x->stride + row : row * c->x->stride + col;
     s->row = row;
     s->col = col;
     s->count = count;
     s->blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK;
-    s->x = (const unsigned char *)c->x->data + (row * c->x->stride + col) * type_bytes;
-    if (count % MXQ_BLOCK) {
-        memset(s->padded, 0, s->blocks * MXQ_BLOCK * type_bytes);
-        s->x = memcpy(s->padded, s->x, count * type_bytes);
-    }
+    s->x = (const unsigned char *)c->x->data + index * type_bytes;
+    if (!c->is_transposed && count % MXQ_BLOCK == 0)
+        return;
+    memset(s->padded + count * type_bytes, 0, (s->blocks * MXQ_BLOCK - count) * type_bytes);
+    if (c->is_transposed)
+        gather(s->padded, s->x, c->x->stride, count, type_bytes);
+    else
+        memcpy(s->padded, s->x, count * type_bytes);
+    s->x = s->padded;
 }
 
 /* -------------------------------------------- amax ---------------------------------------------- */
@@ -394,7 +404,7 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     if (c->is_encoded) {
         const struct mxq_encoding how = {o->rounding, o->overflow == MXQ_OVERFLOW_SPECIAL,
                                          o->unsigned_zero, o->seed,
-                                         o->first_index + s->row * c->x->cols + s->col};
+                                         o->first_index + s->row * c->q->cols + s->col};
         c->kernels->encode[element](elements, v, s->blocks, &how);
     } else {
         c->kernels->pack[element][MXQ_F32](elements, v, mxq_unit_codes, s->blocks);
@@ -445,8 +455,8 @@ static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sum
     struct tile t;
     t.row = index / c->tiles_across * c->tile_rows;
     t.col = index % c->tiles_across * c->tile_cols;
-    t.rows = c->x->rows - t.row < c->tile_rows ? c->x->rows - t.row : c->tile_rows;
-    t.cols = c->x->cols - t.col < c->tile_cols ? c->x->cols - t.col : c->tile_cols;
+    t.rows = c->q->rows - t.row < c->tile_rows ? c->q->rows - t.row : c->tile_rows;
+    t.cols = c->q->cols - t.col < c->tile_cols ? c->q->cols - t.col : c->tile_cols;
     t.blocks = (t.cols + c->length - 1) / c->length;
     if (!c->is_fused) {
         if (c->options->amax_count && c->q->format.scale != MXQ_E4M3_SCALE)
@@ -497,11 +507,11 @@ static void cut_into_tiles(struct quantize *c)
 {
     const struct mxq_format *f = &c->q->format;
     const int is_row = f->block_rows == 1 && f->block_cols == 0;
-    c->length = mxq_block_length(f->block_cols, c->x->cols);
+    c->length = mxq_block_length(f->block_cols, c->q->cols);
     c->tile_rows = f->block_rows ? f->block_rows : 1;
-    c->tile_cols = is_row ? c->x->cols : c->tile_rows > 1 ? TILE_COLS_OF_128 : MXQ_SPAN;
-    c->tiles_across = (c->x->cols + c->tile_cols - 1) / c->tile_cols;
-    c->tiles = mxq_block_count((uint32_t)c->tile_rows, c->x->rows) * c->tiles_across;
+    c->tile_cols = is_row ? c->q->cols : c->tile_rows > 1 ? TILE_COLS_OF_128 : MXQ_SPAN;
+    c->tiles_across = (c->q->cols + c->tile_cols - 1) / c->tile_cols;
+    c->tiles = mxq_block_count((uint32_t)c->tile_rows, c->q->rows) * c->tiles_across;
     const size_t values = c->tile_rows * c->tile_cols;
     const size_t least = (c->tiles + MOST_TASKS - 1) / MOST_TASKS;
     c->task_tiles = TASK_VALUES / values + 1 > least ? TASK_VALUES / values + 1 : least;
@@ -571,7 +581,7 @@ static void add_partials(struct quantize *c, size_t tasks)
                                   a->flushed + b->flushed};
         }
     const struct partial *sum = c->partials;
-    const uint64_t all = (uint64_t)c->x->rows * c->x->cols;
+    const uint64_t all = (uint64_t)c->q->rows * c->q->cols;
     *to = (struct mxq_statistics){sum->values,       sum->saturated, sum->flushed,
                                   all - sum->values, sum->xx,        sum->yy,
                                   sum->ee,           sum->max_error, sum->amax};
@@ -583,7 +593,7 @@ static void quantize_in_tiles(struct quantize *c)
     if (c->options->statistics)
         *c->options->statistics = (struct mxq_statistics){0};
     find_tensor_scale(c);
-    if (!c->x->rows || !c->x->cols)
+    if (!c->q->rows || !c->q->cols)
         return;
     cut_into_tiles(c);
     c->partials = c->options->statistics ? partials : NULL;
@@ -618,6 +628,12 @@ static enum mxq_status check_amax(const struct mxq_quantize_options *o,
     return MXQ_OK;
 }
 
+size_t mxq_blocks_of(const struct mxq_quantized *q)
+{
+    return mxq_block_count(q->format.block_rows, q->rows) *
+           mxq_block_count(q->format.block_cols, q->cols);
+}
+
 enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
                                            const struct mxq_format *format, size_t blocks,
                                            struct mxq_error *error)
@@ -649,14 +665,43 @@ enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
     return check_amax(o, format, blocks, error);
 }
 
-/* Whether the one-pass kernel does what the options ask for. */
-static int is_one_pass(const struct quantize *c)
+static int is_encoded(const struct mxq_quantize_options *o)
 {
-    const struct mxq_format *f = &c->q->format;
-    const struct mxq_quantize_options *o = c->options;
-    return f->scale == MXQ_E8M0 && f->block_cols == MXQ_BLOCK && c->mode != MXQ_SCALE_MSE &&
-           !c->is_encoded && o->nonfinite != MXQ_NONFINITE_CLAMP && !o->amax_count &&
-           o->amax_floor == 0;
+    return o->rounding != MXQ_NEAREST_EVEN || o->overflow || o->unsigned_zero;
+}
+
+int mxq_is_one_pass(const struct mxq_format *f, const struct mxq_quantize_options *o)
+{
+    return f->scale == MXQ_E8M0 && f->block_rows == 1 && f->block_cols == MXQ_BLOCK &&
+           mxq_scale_mode_of(f, o->scale_mode) != MXQ_SCALE_MSE && !is_encoded(o) &&
+           o->nonfinite != MXQ_NONFINITE_CLAMP && !o->amax_count && o->amax_floor == 0;
+}
+
+struct mxq_one_pass mxq_one_pass_of(const struct mxq_kernels *row, const struct mxq_format *f,
+                                    enum mxq_type type, enum mxq_scale_mode mode)
+{
+    return (struct mxq_one_pass){
+        row->quantize[f->element][type], row->columns[f->element][type], &mxq_elements[f->element],
+        mxq_scale_rule(f->element, mxq_scale_mode_of(f, mode)), mxq_type_bytes(type)};
+}
+
+void mxq_quantize_checked(const struct mxq_kernels *row, const struct mxq_quantized *q,
+                          const struct mxq_matrix *x, int is_transposed,
+                          const struct mxq_quantize_options *o)
+{
+    struct quantize c = {
+        .kernels = row, .q = q, .x = x, .is_transposed = is_transposed, .options = o};
+    c.element = &mxq_elements[q->format.element];
+    c.mode = mxq_scale_mode_of(&q->format, o->scale_mode);
+    c.rule = mxq_scale_rule(q->format.element, c.mode);
+    c.is_encoded = is_encoded(o);
+    c.is_fused = mxq_is_one_pass(&q->format, o);
+    if (c.is_fused && !o->statistics && !is_transposed) {
+        struct mxq_one_pass runs = mxq_one_pass_of(row, &q->format, x->type, o->scale_mode);
+        mxq_for_each_run(q, x, o->parallel, mxq_quantize_run, &runs);
+    } else {
+        quantize_in_tiles(&c);
+    }
 }
 
 enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_matrix *x,
@@ -666,10 +711,7 @@ enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_mat
     const struct mxq_quantize_options *o = options ? options : &defaults;
     enum mxq_status status = mxq_check_operands(q, x, MXQ_OUTPUT_QUANTIZED, error);
     if (!status)
-        status = mxq_check_quantize_options(o, &q->format,
-                                            mxq_block_count(q->format.block_rows, q->rows) *
-                                                mxq_block_count(q->format.block_cols, q->cols),
-                                            error);
+        status = mxq_check_quantize_options(o, &q->format, mxq_blocks_of(q), error);
     if (status)
         return status;
     const struct mxq_kernels *row = mxq_active_kernels();
@@ -678,18 +720,6 @@ enum mxq_status mxq_quantize(const struct mxq_quantized *q, const struct mxq_mat
         if (status)
             return status;
     }
-    struct quantize c = {.kernels = row, .q = q, .x = x, .options = o};
-    c.element = &mxq_elements[q->format.element];
-    c.mode = mxq_scale_mode_of(&q->format, o->scale_mode);
-    c.rule = mxq_scale_rule(q->format.element, c.mode);
-    c.is_encoded = o->rounding != MXQ_NEAREST_EVEN || o->overflow || o->unsigned_zero;
-    c.is_fused = is_one_pass(&c);
-    if (c.is_fused && !o->statistics) {
-        struct runs runs = {row->quantize[q->format.element][x->type], c.element, c.rule,
-                            mxq_type_bytes(x->type)};
-        mxq_for_each_run(q, x, o->parallel, quantize_run, &runs);
-    } else {
-        quantize_in_tiles(&c);
-    }
+    mxq_quantize_checked(row, q, x, 0, o);
     return MXQ_OK;
 }

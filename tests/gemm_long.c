@@ -16,6 +16,7 @@
 #include "workers.h"
 
 #define THREADS 2
+#define PRODUCT_ELEMENTS 2 /* of weights: E4M3 and E5M2 */
 #define BATCH   64 /* products between two changes of the row */
 
 /* The shapes: the fused kernels, the tiles, the tails of both. */

@@ -404,6 +404,29 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_quantize(const struct mxq_quantized *q
                                                    const struct mxq_quantize_options *options,
                                                    struct mxq_error *error);
 
+/* mxq_quantize_both() quantizes a matrix and its transpose: what a product along its columns, such as a
+ * gradient or a cache of values, needs beside the one along its rows.  Each is rounded from x itself, never from
+ * the other: the bytes are those of mxq_quantize() of x and of its transpose.
+ *
+ *   rows      out  the quantized x: rows x cols; NULL: not made
+ *   cols      out  the quantized transpose of x: x->cols x x->rows, with blocks of consecutive values of a
+ *                  column of x; NULL: not made
+ *   x         in
+ *   options   in   as for mxq_quantize(), for both; statistics are of rows, or of cols where rows is NULL;
+ *                  amax is for both: only without one of them may there be one for each block
+ *   error     out  may be NULL; MXQ_ERR_NONFINITE gives the position in x
+ *
+ * The formats of the two may differ.  Where both have E8M0 scales on 1 x 32 blocks, to nearest even and not by
+ * mse (which is the default of FP6 and FP4), x is read from memory once; all else reads it once for each of
+ * the two.
+ *
+ * Returns what mxq_quantize() returns; MXQ_ERR_ARGUMENT also when rows and cols are both NULL. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_quantize_both(const struct mxq_quantized *rows,
+                                                        const struct mxq_quantized *cols,
+                                                        const struct mxq_matrix *x,
+                                                        const struct mxq_quantize_options *options,
+                                                        struct mxq_error *error);
+
 /* mxq_dequantize() converts back:
  *
  *     y = element * scale                  E8M0: 2^(scale - 127), exact in F32
