@@ -5,7 +5,7 @@
 
 /* clang-format off */
 #define COLUMN_amax     avx2
-#define COLUMN_amax_8   scalar
+#define COLUMN_amax_8   avx2
 #define COLUMN_scale    avx2
 #define COLUMN_pack     avx2
 #define COLUMN_unpack   avx2
@@ -13,9 +13,9 @@
 #define COLUMN_columns  scalar
 #define COLUMN_mse      scalar
 #define COLUMN_encode   scalar
-#define COLUMN_divide   scalar
-#define COLUMN_multiply scalar
-#define COLUMN_rescale  scalar
+#define COLUMN_divide   avx2
+#define COLUMN_multiply avx2
+#define COLUMN_rescale  avx2
 #define COLUMN_measure  scalar
 
 const struct mxq_kernels mxq_kernels_avx2 = {

@@ -51,6 +51,8 @@ static inline vec_ps vec_load_ps(const void *p)     { return _mm256_loadu_ps((co
 static inline void vec_store_ps(float *p, vec_ps a) { _mm256_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm256_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm256_mul_ps(a, b); }
+static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm256_div_ps(a, b); }
+static inline vec_ps vec_factors(const float *factor, size_t i) { return _mm256_set1_ps(factor[i / 8]); }
 
 static inline __m128i vec_load_128(const void *p)   { return _mm_loadu_si128((const __m128i *)p); }
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm256_cvtepu16_epi32(vec_load_128(p)), 16); }
@@ -74,7 +76,14 @@ static inline vec vec_fold_128(vec a, vec b)
 {
     return vec_max(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
+static inline vec vec_fold_8(vec a, vec b)          { return vec_fold_128(a, b); }
 /* clang-format on */
+
+MXQ_INLINE vec vec_reduce_quads(const vec v[4])
+{
+    const vec largest = vec_fold_64(vec_fold_32(v[0], v[1]), vec_fold_32(v[2], v[3]));
+    return vec_lane(largest, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
 
 MXQ_INLINE vec vec_reduce_max(const vec v[8])
 {

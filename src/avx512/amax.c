@@ -4,6 +4,6 @@
 
 #include "lanes/amax.h"
 
-AMAX_KERNEL(mxq_amax_f32_avx512, MXQ_F32)
-AMAX_KERNEL(mxq_amax_bf16_avx512, MXQ_BF16)
-AMAX_KERNEL(mxq_amax_f16_avx512, MXQ_F16)
+AMAX_KERNELS(avx512, f32, MXQ_F32)
+AMAX_KERNELS(avx512, bf16, MXQ_BF16)
+AMAX_KERNELS(avx512, f16, MXQ_F16)

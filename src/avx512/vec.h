@@ -4,6 +4,7 @@
 #define MXQ_VEC_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "format.h"
 #include "simd.h"
@@ -55,6 +56,7 @@ static inline vec_ps vec_load_ps(const void *p)     { return _mm512_loadu_ps((co
 static inline void vec_store_ps(float *p, vec_ps a) { _mm512_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm512_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm512_mul_ps(a, b); }
+static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm512_div_ps(a, b); }
 
 static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm512_cvtepu16_epi32(vec_load_256(p)), 16); }
@@ -73,7 +75,26 @@ static inline vec vec_fold_128(vec a, vec b)
 {
     return vec_max(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
 }
+static inline vec vec_fold_8(vec a, vec b)          { return vec_fold_128(a, b); }
 /* clang-format on */
+
+MXQ_INLINE vec vec_reduce_quads(const vec v[4])
+{
+    /* Lane 4 q + k is of four lanes q of vector k. */
+    static const uint32_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    const vec largest = vec_fold_64(vec_fold_32(v[0], v[1]), vec_fold_32(v[2], v[3]));
+    return vec_lane(largest, vec_load(order));
+}
+
+/* Two factors, eight lanes each. */
+MXQ_INLINE vec_ps vec_factors(const float *factor, size_t i)
+{
+    double both;
+    memcpy(&both, factor + i / 8, sizeof both);
+    const vec pairs = _mm512_castpd_si512(_mm512_set1_pd(both));
+    return vec_as_ps(
+        vec_lane(pairs, _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)));
+}
 
 MXQ_INLINE vec vec_reduce_max(const vec v[16])
 {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amax.h -- block amax, written once over vec.h.
+/* amax.h -- block amax, and that of each 8 values, written once over vec.h.
  *
  * VEC_LANES blocks make a group: each block is reduced to one vector, and the vectors of the group
- * to one whose lane b is block b's amax, so that no lane idles in the reduction. */
+ * to one whose lane b is block b's amax, so that no lane idles in the reduction.  For eights:
+ *
+ *   vec_fold_8(a, b)       each four lanes the larger ones of an eight of a, then of b
+ *   vec_reduce_quads(v)    lane i = the largest of the i-th four lanes of four vectors */
 #ifndef MXQ_LANES_AMAX_H
 #define MXQ_LANES_AMAX_H
 
@@ -48,6 +51,7 @@ MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum m
 {
     const unsigned char *wide = x;
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
+        prefetch_lines(wide, VEC_LANES * block_bytes(type));
         vec_store(amax, with_canonical_nan(amax_group(wide, type)));
         amax += VEC_LANES;
         wide += VEC_LANES * block_bytes(type);
@@ -61,10 +65,57 @@ MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum m
     }
 }
 
-#define AMAX_KERNEL(name, type)                                                                    \
-    void name(uint32_t *amax, const void *x, size_t blocks)                                        \
+/* A vector of which each four lanes hold the largest magnitudes among eight values, from value `i` on. */
+MXQ_INLINE vec amax_quads(const unsigned char *x, size_t i, enum mxq_type type)
+{
+    if (type == MXQ_BF16) {
+        const vec pairs = vec_and(vec_load(x + i * sizeof(uint16_t)), vec_set1(0x7FFF7FFF));
+        return vec_max(pairs, vec_sll(pairs, 16));
+    }
+    const vec magnitude_mask = vec_set1(0x7FFFFFFF);
+    return vec_fold_8(vec_and(load_wide(x, i, type), magnitude_mask),
+                      vec_and(load_wide(x, i + VEC_LANES, type), magnitude_mask));
+}
+
+/* Lane i = the largest magnitude among values 8 i .. 8 i + 7 of 8 * VEC_LANES. */
+MXQ_INLINE vec amax_group_8(const unsigned char *x, enum mxq_type type)
+{
+    vec quads[4];
+    for (size_t k = 0; k < 4; k++) {
+        const size_t i = 2 * VEC_LANES * k;
+        quads[k] = amax_quads(x, i, type);
+    }
+    const vec amax = vec_reduce_quads(quads);
+    return with_canonical_nan(type == MXQ_BF16 ? vec_and(amax, vec_set1(0xFFFF0000)) : amax);
+}
+
+MXQ_INLINE void amax_8_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
+{
+    enum { GROUP = 8 * VEC_LANES / MXQ_BLOCK };
+    const unsigned char *wide = x;
+    for (; blocks >= GROUP; blocks -= GROUP) {
+        prefetch_lines(wide, GROUP * block_bytes(type));
+        vec_store(amax, amax_group_8(wide, type));
+        amax += VEC_LANES;
+        wide += GROUP * block_bytes(type);
+    }
+    if (blocks) {
+        unsigned char padded[GROUP * MXQ_BLOCK * 4];
+        uint32_t found[VEC_LANES];
+        pad_group(padded, wide, blocks * block_bytes(type), GROUP * block_bytes(type));
+        vec_store(found, amax_group_8(padded, type));
+        memcpy(amax, found, blocks * (MXQ_BLOCK / 8) * sizeof *amax);
+    }
+}
+
+#define AMAX_KERNELS(isa, name, type)                                                              \
+    void mxq_amax_##name##_##isa(uint32_t *amax, const void *x, size_t blocks)                     \
     {                                                                                              \
         amax_blocks(amax, x, blocks, type);                                                        \
+    }                                                                                              \
+    void mxq_amax_8_##name##_##isa(uint32_t *amax, const void *x, size_t blocks)                   \
+    {                                                                                              \
+        amax_8_blocks(amax, x, blocks, type);                                                      \
     }
 
 #endif

@@ -132,6 +132,13 @@ MXQ_INLINE void prefetch_input(const void *data, size_t offset_bytes)
     __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes + PREFETCH_BYTES));
 }
 
+/* The same for each line of a group. */
+MXQ_INLINE void prefetch_lines(const void *data, size_t bytes)
+{
+    for (size_t offset = 0; offset < bytes; offset += 64)
+        prefetch_input(data, offset);
+}
+
 /* Claims a line that will be written VEC_PREFETCH_OUTPUT bytes further on; 0 where it gains nothing. */
 MXQ_INLINE void prefetch_output(void *data, size_t offset_bytes)
 {

@@ -4,6 +4,6 @@
 
 #include "lanes/amax.h"
 
-AMAX_KERNEL(mxq_amax_f32_neon, MXQ_F32)
-AMAX_KERNEL(mxq_amax_bf16_neon, MXQ_BF16)
-AMAX_KERNEL(mxq_amax_f16_neon, MXQ_F16)
+AMAX_KERNELS(neon, f32, MXQ_F32)
+AMAX_KERNELS(neon, bf16, MXQ_BF16)
+AMAX_KERNELS(neon, f16, MXQ_F16)

@@ -47,6 +47,7 @@ static inline vec_ps vec_load_ps(const void *p)     { return vld1q_f32((const fl
 static inline void vec_store_ps(float *p, vec_ps a) { vst1q_f32(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return vaddq_f32(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }
+static inline vec_ps vec_factors(const float *factor, size_t i) { return vdupq_n_f32(factor[i / 8]); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(vec_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
 
 static inline uint16x4_t vec_load_u16(const void *p) { return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p)); }
@@ -88,6 +89,16 @@ MXQ_INLINE vec vec_reduce_max(const vec v[4])
     return vpmaxq_u32(vpmaxq_u32(v[0], v[1]), vpmaxq_u32(v[2], v[3]));
 }
 
+MXQ_INLINE vec vec_fold_8(vec a, vec b)
+{
+    return vec_max(a, b);
+}
+
+MXQ_INLINE vec vec_reduce_quads(const vec v[4])
+{
+    return vec_reduce_max(v);
+}
+
 MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
 {
 #if defined(MXQ_EMULATED) /* SIMDe rounds twice */
@@ -106,6 +117,20 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
 MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
 {
     return vec_of_ps(vec_fma_ps(vec_as_ps(a), vec_as_ps(b), vec_as_ps(c)));
+}
+
+MXQ_INLINE vec_ps vec_div_ps(vec_ps a, vec_ps b)
+{
+#if defined(MXQ_EMULATED) /* SIMDe has none */
+    float x[VEC_LANES], y[VEC_LANES];
+    vec_store_ps(x, a);
+    vec_store_ps(y, b);
+    for (int i = 0; i < VEC_LANES; i++)
+        x[i] /= y[i];
+    return vec_load_ps(x);
+#else
+    return vdivq_f32(a, b);
+#endif
 }
 
 /* In units of a code, of which the lowest eight bits matter; in every byte of a lane. */

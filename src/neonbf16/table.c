@@ -11,7 +11,7 @@
 
 /* clang-format off */
 #define COLUMN_amax     neon
-#define COLUMN_amax_8   scalar
+#define COLUMN_amax_8   neon
 #define COLUMN_scale    neon
 #define COLUMN_pack     neon
 #define COLUMN_unpack   neon
@@ -19,9 +19,9 @@
 #define COLUMN_columns  scalar
 #define COLUMN_mse      scalar
 #define COLUMN_encode   scalar
-#define COLUMN_divide   scalar
-#define COLUMN_multiply scalar
-#define COLUMN_rescale  scalar
+#define COLUMN_divide   neon
+#define COLUMN_multiply neon
+#define COLUMN_rescale  neon
 #define COLUMN_measure  scalar
 
 const struct mxq_kernels mxq_kernels_neonbf16 = {

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* factor.c -- values divided or multiplied by the scales of their blocks, AVX-512 column. */
+#include "avx512/vec.h"
+
+#include "lanes/factor.h"
+
+FACTOR_KERNELS(avx512, f32, MXQ_F32)
+FACTOR_KERNELS(avx512, bf16, MXQ_BF16)
+FACTOR_KERNELS(avx512, f16, MXQ_F16)
