@@ -112,7 +112,11 @@ struct slot {
     }
     mxq_element element() const
     {
-        return static_cast<mxq_element>(at[0]);
+        return is_in("panel") ? packed().element : static_cast<mxq_element>(at[0]);
+    }
+    const mxq_packed_element_info &packed() const
+    {
+        return mxq_packed_elements[at[0]];
     }
     mxq_type type() const
     {
@@ -152,9 +156,14 @@ static traffic traffic_of(mxq_pack_fn *, const slot &s)
     return {s.block_bytes() + 1, s.code_bytes()};
 }
 
+/* Also of panels: what they read and write for 32 values. */
 static traffic traffic_of(mxq_unpack_fn *, const slot &s)
 {
-    return {s.code_bytes() + 1, s.block_bytes()};
+    static const size_t w_bytes[MXQ_COMPUTES] = {2048, 1024, MXQ_INT8_W_BYTES};
+    if (!s.is_in("panel"))
+        return {s.code_bytes() + 1, s.block_bytes()};
+    const size_t read = s.packed().element_bytes + size_t{s.packed().scale_bytes};
+    return {read / MXQ_PANEL, w_bytes[s.at[1]] / MXQ_PANEL};
 }
 
 static traffic traffic_of(mxq_quantize_fn *, const slot &s)
@@ -406,11 +415,14 @@ static void for_each_working_set(const std::string &what, const traffic &t, cons
     }
 }
 
-/* A row without a BF16 unit has its F32 kernels in the BF16 slots, too. */
+/* A row without a BF16 unit has its F32 kernels in the BF16 slots, too; one without a unit of integers has the
+ * scalar ones in theirs. */
 static bool is_second_name(const slot &s, const row &r)
 {
+    if (s.is_in("panel") && s.at[1] == MXQ_COMPUTE_INT8)
+        return !r.kernels->tile[MXQ_COMPUTE_INT8].x_bytes;
     return (s.is_in("panel") || s.is_in("round")) && s.type() == MXQ_BF16 &&
-           r.kernels->tile[MXQ_BF16].bytes != mxq_type_bytes(MXQ_BF16);
+           r.kernels->tile[MXQ_BF16].x_bytes != 2 * MXQ_BLOCK;
 }
 
 template <class Kernel>

@@ -108,26 +108,60 @@ typedef void mxq_measure_fn(struct mxq_sums *sums, const void *x, const float *y
 /* ---- The GEMM: y += x * w^T in the order of docs/numerics.md, "The order of additions" ----
  *
  * A sub-block is 32 values of k; a panel is 16 outputs n.  Weights come packed (packed.h): for each
- * sub-block of a panel 512 codes, [16 pairs of k][16 n][2], and 16 scales, one for each n.  Both
- * operands are brought into a compute type first, F32 (any unit) or BF16 (units that multiply it):
+ * sub-block of a panel 512 codes and their scales, as enum mxq_packed_element says.  Both operands are
+ * brought into a compute type first: F32 (any unit), BF16 (units that multiply it) or, where both are
+ * small integers times factors, INT8 (units that multiply these):
  *
- *   compute   x                              w, for each sub-block of a panel
- *   F32       32 F32 values a sub-block      [32 k][16 n] F32
- *   BF16      32 BF16 values a sub-block     [16 pairs of k][16 n][2] BF16
+ *   compute   x, for each sub-block of a row     w, for each sub-block of a panel
+ *   F32       32 F32                             [32 k][16 n] F32
+ *   BF16      32 BF16                            [16 pairs of k][16 n][2] BF16
+ *   INT8      32 bytes: integer + 128            [8 quads of k][16 n][4] int8
+ *             1 F32 factor                       16 int32: -128 * sum of the int8 over k, for each n
+ *                                                16 F32 factors
  *
- * These, and y, are aligned to their values; what is packed, and the wide x, need not be.
+ * These, and y, are aligned to their values, 4 bytes for INT8; what is packed, and the wide x, need not be.
  *
  * In BF16 each four k are in the row's k_order, in x and in w: the unit decides which two are a pair.  A
- * row without a BF16 unit has its F32 kernels in the BF16 slots too; mxq_tile.bytes tells. */
+ * row without a BF16 unit has its F32 kernels in the BF16 slots too; mxq_tile.x_bytes tells. */
 
 #define MXQ_PANEL          16  /* outputs n of a panel */
 #define MXQ_PANEL_ELEMENTS 512 /* codes of a sub-block of a panel */
 
-/* Elements that panels hold: E4M3 and E5M2. */
-#define MXQ_PACKED_ELEMENTS 2
+/* What panels hold, and how a sub-block of one lies in memory.
+ *
+ *   E4M3 E5M2 INT8   elements [16 pairs of k][16 n][2], a code a byte;      scales E8M0 [16 n]
+ *   E2M1             elements [16 pairs of k][16 n], k even in the lower
+ *                    four bits of a byte, k odd in the upper ones;          scales E8M0 [16 n]
+ *   NVFP4            elements as E2M1;      scales E4M3 [2 halves of k][16 n]: magnitudes, no NaN */
+enum mxq_packed_element {
+    MXQ_PACKED_E4M3,
+    MXQ_PACKED_E5M2,
+    MXQ_PACKED_E2M1,
+    MXQ_PACKED_NVFP4,
+    MXQ_PACKED_INT8
+};
+#define MXQ_PACKED_ELEMENTS 5
 
-/* Compute types are MXQ_F32 and MXQ_BF16. */
-#define MXQ_COMPUTES 2
+struct mxq_packed_element_info {
+    enum mxq_element element;
+    uint16_t element_bytes; /* of a sub-block of a panel */
+    uint8_t scale_bytes;
+};
+
+static const struct mxq_packed_element_info mxq_packed_elements[MXQ_PACKED_ELEMENTS] = {
+    [MXQ_PACKED_E4M3] = {MXQ_E4M3, 512, 16}, [MXQ_PACKED_E5M2] = {MXQ_E5M2, 512, 16},
+    [MXQ_PACKED_E2M1] = {MXQ_E2M1, 256, 16}, [MXQ_PACKED_NVFP4] = {MXQ_E2M1, 256, 32},
+    [MXQ_PACKED_INT8] = {MXQ_INT8, 512, 16},
+};
+
+/* Compute types are MXQ_F32, MXQ_BF16 and this one, whose slots exist for packed E2M1 and INT8. */
+#define MXQ_COMPUTE_INT8   2
+#define MXQ_COMPUTES       3
+#define MXQ_FLOAT_COMPUTES 2 /* the first ones */
+
+/* Bytes of a sub-block of x, and of w, in INT8. */
+#define MXQ_INT8_X_BYTES 36
+#define MXQ_INT8_W_BYTES 640
 
 /* A packed scale within these needs no care: scaled elements are normal F32 and BF16, and 2^(scale - 127)
  * times 2^120, what a decoder's exponents may lack, is one F32 factor.  Real weights have scales around
@@ -154,13 +188,20 @@ typedef void mxq_operand_fn(float *out, const void *x, size_t blocks, struct mxq
  * out and x may be the same for F32. */
 typedef void mxq_round_fn(void *out, const float *x, size_t blocks);
 
-/* Unpacks `blocks` sub-blocks of one panel: w = decode(element) * 2^(scale - 127), exact.  The elements
- * must be finite and the scales ordinary, but for the scalar row's panel[][MXQ_F32], which takes any. */
+/* Unpacks `blocks` sub-blocks of one panel: w = decode(element) * 2^(scale - 127), exact, or, for NVFP4,
+ * times its E4M3 scale, exact too.  The elements must be finite and the E8M0 scales ordinary, but for the
+ * scalar row's panel[][MXQ_F32], which takes any.
+ *
+ * In INT8, the integers are the codes of INT8, with factors 2^(scale - 127), or twice the values of E2M1,
+ * with 2^(scale - 128). */
 typedef void mxq_panel_fn(void *w, const uint8_t *elements, const uint8_t *scales, size_t blocks);
 
 /* y[r * y_stride + 16 p + n] += x[r] . w[16 p + n] over `blocks` sub-blocks, in the canonical order, for
  * r < rows and p < panels <= mxq_tile.panels.  Row r of x begins at x + r * x_stride_bytes; panel p of w
- * at w + p * w_stride_bytes. */
+ * at w + p * w_stride_bytes.
+ *
+ * In INT8 y = fma(d, x factor * w factor, y) for each sub-block, the product of the factors rounded to F32
+ * and d the exact dot of the integers: below 2^24 it is the same in any order, and in F32. */
 typedef void mxq_gemm_fn(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
                          const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
                          size_t blocks);
@@ -168,7 +209,7 @@ typedef void mxq_gemm_fn(float *y, size_t y_stride, const void *x, size_t x_stri
 /* The same from x of the compute type and packed weights, unpacked in registers, for any number of panels.
  * Panel p begins at elements + p * panel_bytes, its scales at scales + p * panel_bytes.  The dots are of
  * bare elements and the scale is applied to them: y = y + d * 2^(scale - 127).  That is the canonical
- * result where mxq_matmul()'s range guard allows it. */
+ * result where mxq_matmul()'s range guard allows it.  NVFP4's elements are multiplied by their scales first. */
 #define MXQ_FUSED_X_LOW  (-120) /* F32 x must be a multiple of this power of two, */
 #define MXQ_FUSED_X_HIGH 27     /* and below this one: kernels multiply it by up to 2^100 */
 typedef void mxq_gemm_fused_fn(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
@@ -181,25 +222,26 @@ typedef void mxq_output_fn(void *y, const float *acc, const float *bias, size_t 
 
 /* What mxq_matmul() needs to know of a row's panel and gemm kernels of one compute type. */
 struct mxq_tile {
-    uint8_t bytes;      /* of a value of x and w: 4 or 2 */
-    uint8_t rows;       /* a multiple of so many keeps gemm at its best */
-    uint8_t panels;     /* what one call of gemm may take, 1 .. MXQ_TILE_PANELS */
-    uint8_t blocks;     /* sub-blocks to unpack at once, so that they stay in L1 */
-    uint8_t flushes;    /* 1: what is below 2^-126 counts as zero; 2: in y too */
+    uint16_t x_bytes; /* of a sub-block of a row of x: 128 F32, 64 BF16, 36 INT8; 0: no such unit */
+    uint16_t w_bytes; /* of a sub-block of a panel: 2048, 1024, 640 */
+    uint8_t rows;     /* a multiple of so many keeps gemm at its best */
+    uint8_t panels;   /* what one call of gemm may take, 1 .. MXQ_TILE_PANELS */
+    uint8_t blocks;   /* sub-blocks to unpack at once, so that they stay in L1 */
+    uint8_t flushes;  /* 1: what is below 2^-126 counts as zero; 2: in y too */
     uint8_t k_order[4]; /* position i of four BF16 values holds k = k_order[i] */
     uint8_t fused_rows; /* up to so many rows gemm_fused is the faster one, */
     uint8_t fused;      /* of this compute type: the slots of MXQ_BF16 hold it */
     uint16_t task_rows; /* rows of x for which a panel is unpacked once */
 };
 #define MXQ_TILE_PANELS 2
-#define MXQ_TILE_BYTES  32768 /* panels * blocks * 512 * bytes is at most this */
+#define MXQ_TILE_BYTES  32768 /* panels * blocks * w_bytes is at most this */
 
 /* A table names, for each family, the column whose code its row runs: #define COLUMN_pack avx512. */
 #define MXQ_SLOT(name, family, index) .family index = MXQ_KERNEL_OF(name, COLUMN_##family),
 #define MXQ_KERNEL_OF(name, column)   MXQ_KERNEL_OF_(name, column)
 #define MXQ_KERNEL_OF_(name, column)  mxq_##name##_##column
 
-/* One row of the matrix: every kernel for one instruction set.  No slot is ever NULL; a row without
+/* One row of the matrix: every kernel for one instruction set.  No slot of kernels.def is NULL; a row without
  * a kernel of its own names the one it inherits, and why, in its table.c. */
 struct mxq_kernels {
     const char *isa;   /* the name in MXQ_ISA, in reports and in file names */
@@ -218,10 +260,10 @@ struct mxq_kernels {
     mxq_rescale_fn *rescale[MXQ_TYPES];
     mxq_measure_fn *measure[MXQ_TYPES];
     mxq_operand_fn *operand[MXQ_TYPES];
-    mxq_round_fn *round[MXQ_COMPUTES];
+    mxq_round_fn *round[MXQ_FLOAT_COMPUTES];
     mxq_panel_fn *panel[MXQ_PACKED_ELEMENTS][MXQ_COMPUTES];
     mxq_gemm_fn *gemm[MXQ_COMPUTES];
-    mxq_gemm_fused_fn *gemm_fused[MXQ_PACKED_ELEMENTS][MXQ_COMPUTES];
+    mxq_gemm_fused_fn *gemm_fused[MXQ_PACKED_ELEMENTS][MXQ_FLOAT_COMPUTES];
     mxq_output_fn *output[MXQ_TYPES];
     struct mxq_tile tile[MXQ_COMPUTES];
 };

@@ -141,7 +141,7 @@ static int x_is_bf16(const struct matmul *c)
 static void prepare_row(const struct matmul *c, size_t r, struct mxq_range *range)
 {
     const int to_bf16 = c->compute == MXQ_BF16 || c->options->x_compute == MXQ_X_BF16;
-    const size_t bytes = c->row->tile[c->compute].bytes;
+    const size_t bytes = c->row->tile[c->compute].x_bytes / MXQ_BLOCK;
     for (size_t b = 0; b < c->w.blocks; b += CHUNK) {
         float values[CHUNK * MXQ_BLOCK];
         const size_t first = b * MXQ_BLOCK, blocks = smaller(c->w.blocks - b, CHUNK);
@@ -185,7 +185,7 @@ static void prepare(struct matmul *c, enum mxq_type compute)
 {
     struct mxq_range none = MXQ_RANGE_EMPTY;
     c->compute = compute;
-    c->x_stride_bytes = stride_of(c->w.blocks * MXQ_BLOCK * c->row->tile[compute].bytes);
+    c->x_stride_bytes = stride_of(c->w.blocks * c->row->tile[compute].x_bytes);
     atomic_store(&c->low, none.low);
     atomic_store(&c->high, none.high);
     mxq_for_each_task(c->parallel, (c->m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, c);
@@ -380,14 +380,14 @@ static void multiply(const struct matmul *c, const struct part *p, float *sums, 
 {
     unsigned char w[MXQ_TILE_BYTES] __attribute__((aligned(64)));
     const struct mxq_tile *tile = &c->row->tile[c->compute];
-    const size_t w_stride = blocks * MXQ_PANEL_ELEMENTS * tile->bytes;
+    const size_t w_stride = blocks * tile->w_bytes;
     for (size_t i = 0; i < panels; i++) {
         const uint8_t *packed = c->w.panels + (p->panel + panel + i) * c->w.panel_bytes;
         c->panel(w + i * w_stride, packed + block * MXQ_PANEL_ELEMENTS,
                  packed + c->w.scales + block * MXQ_PANEL, blocks);
     }
     c->row->gemm[c->compute](sums + panel * MXQ_PANEL, c->sums_stride,
-                             c->x + p->row * c->x_stride_bytes + block * MXQ_BLOCK * tile->bytes,
+                             c->x + p->row * c->x_stride_bytes + block * tile->x_bytes,
                              c->x_stride_bytes, w, w_stride, p->rows, panels, blocks);
 }
 
@@ -444,7 +444,7 @@ static void multiply_from_l1(struct matmul *c)
     for (c->slab_panel = 0; c->slab_panel < c->w.panel_count; c->slab_panel += panels) {
         c->slab_panels = smaller(panels, c->w.panel_count - c->slab_panel);
         const size_t tasks = cut(c, tile->task_rows);
-        const size_t in_l2 = mxq_cpu_l2_bytes() / 2 / (c->task_rows * MXQ_BLOCK * tile->bytes);
+        const size_t in_l2 = mxq_cpu_l2_bytes() / 2 / (c->task_rows * tile->x_bytes);
         c->blocks_in_l2 = round_up(in_l2 + 1, tile->blocks);
         const size_t step = tasks_are_whole(c) ? c->w.blocks : c->blocks_in_l2;
         for (c->block = 0; c->block < c->w.blocks; c->block = c->end) {
@@ -459,7 +459,7 @@ static void multiply_from_l1(struct matmul *c)
 
 static void multiply_all(struct matmul *c)
 {
-    const int has_unit = x_is_bf16(c) && c->row->tile[MXQ_BF16].bytes == 2;
+    const int has_unit = x_is_bf16(c) && c->row->tile[MXQ_BF16].x_bytes == 2 * MXQ_BLOCK;
     const enum mxq_type unit = has_unit ? MXQ_BF16 : MXQ_F32;
     const struct mxq_tile *tile = &c->row->tile[unit];
     /* Waking threads takes longer than this. */

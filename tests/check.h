@@ -103,6 +103,8 @@ struct check {
     struct check_shape shape;
     struct random random;
     enum mxq_element element;
+    enum mxq_packed_element packed; /* of a product's kernel, with its compute type */
+    size_t compute;
     enum mxq_type type;
     enum mxq_scale_mode mode;
     struct mxq_scale_rule rule;

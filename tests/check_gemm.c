@@ -8,7 +8,7 @@
 /* Whether a row's BF16 slots hold kernels of a BF16 unit; else they hold its F32 kernels. */
 static int has_bf16(const struct check *c)
 {
-    return c->row->tile[MXQ_BF16].bytes == 2;
+    return c->row->tile[MXQ_BF16].x_bytes == 2 * MXQ_BLOCK;
 }
 
 void check_reorder(const struct check *c, void *to, const void *from, size_t blocks)
@@ -57,25 +57,42 @@ static void reorder_panel(const struct check *c, void *to, const void *from, siz
     }
 }
 
-static uint8_t finite_code(struct check *c, uint8_t code)
+static size_t element_bytes(const struct check *c)
 {
-    return (code & 0x7F) > mxq_elements[c->element].max_code ? code & 0x80 : code;
+    return mxq_packed_elements[c->packed].element_bytes;
+}
+
+static size_t scale_bytes(const struct check *c)
+{
+    return mxq_packed_elements[c->packed].scale_bytes;
+}
+
+/* One byte of codes of a kind: of one code, or of two of E2M1. */
+static uint8_t some_codes(struct check *c, enum fill fill, uint8_t random)
+{
+    const struct mxq_element_info *e = &mxq_elements[c->element];
+    const int is_integer = e->kind == MXQ_INTEGER;
+    const uint8_t both = e->bits == 4 ? 0x11 : 1; /* a lowest bit of each code */
+    const uint8_t signs = is_integer ? 0 : (uint8_t)(both << (e->bits - 1));
+    if (fill == FILL_ZERO)
+        return 0;
+    if (fill == FILL_SIGNED_ZERO)
+        return random & signs;
+    if (fill == FILL_WIDE_SUBNORMAL || fill == FILL_ELEMENT_SUBNORMAL)
+        return is_integer ? (uint8_t)(random % 3 - 1)
+                          : (uint8_t)((random & signs) |
+                                      (random & (both * ((1u << e->mantissa_bits) - 1))));
+    if (fill == FILL_SATURATION)
+        return is_integer ? (uint8_t)(127 + random % 3) /* to -127 */
+                          : (uint8_t)((random & signs) | both * e->max_code);
+    return e->bits == 8 && !is_integer && (random & 0x7F) > e->max_code ? random & 0x80 : random;
 }
 
 /* Codes of one sub-block of a panel. */
 static void fill_codes(struct check *c, enum fill fill, uint8_t *elements)
 {
-    const uint32_t subnormals = 1u << mxq_elements[c->element].mantissa_bits;
-    for (size_t i = 0; i < MXQ_PANEL_ELEMENTS; i++) {
-        const uint8_t code = (uint8_t)random_u32(&c->random);
-        elements[i] = (uint8_t)(fill == FILL_ZERO          ? 0
-                                : fill == FILL_SIGNED_ZERO ? code & 0x80
-                                : fill == FILL_WIDE_SUBNORMAL || fill == FILL_ELEMENT_SUBNORMAL
-                                    ? (uint8_t)((code & 0x80) | code % subnormals)
-                                : fill == FILL_SATURATION
-                                    ? (uint8_t)((code & 0x80) | mxq_elements[c->element].max_code)
-                                    : finite_code(c, code));
-    }
+    for (size_t i = 0; i < element_bytes(c); i++)
+        elements[i] = some_codes(c, fill, (uint8_t)random_u32(&c->random));
 }
 
 /* -------------------------------------------- panel ------------------------------------------- */
@@ -90,14 +107,28 @@ static uint8_t ordinary_scale(struct check *c)
                  random_below(&c->random, MXQ_SCALE_ORDINARY_HIGH - MXQ_SCALE_ORDINARY_LOW + 1));
 }
 
+/* NVFP4 takes any scale that is a number. */
+static uint8_t some_scale(struct check *c)
+{
+    static const uint8_t chosen[] = {0, 1, 7, 8, 9, 0x38, 0x7D, 0x7E};
+    if (c->packed != MXQ_PACKED_NVFP4)
+        return ordinary_scale(c);
+    return random_below(&c->random, 4) ? (uint8_t)random_below(&c->random, 0x7F)
+                                       : chosen[random_below(&c->random, sizeof chosen)];
+}
+
 /* Every code under every ordinary scale, in each lane. */
 static void fill_every_code(struct check *c, uint64_t index, uint8_t *elements, uint8_t *scales)
 {
-    const unsigned count = MXQ_SCALE_ORDINARY_HIGH - MXQ_SCALE_ORDINARY_LOW + 1;
-    memset(scales, (int)(MXQ_SCALE_ORDINARY_LOW + index % count), MXQ_PANEL);
-    for (size_t i = 0; i < MXQ_PANEL_ELEMENTS; i++) {
-        const size_t k = i / (2 * MXQ_PANEL) * 2 + i % 2, n = i / 2 % MXQ_PANEL;
-        elements[i] = finite_code(c, (uint8_t)(k + MXQ_BLOCK * (index / count) + 7 * n));
+    const int is_nvfp4 = c->packed == MXQ_PACKED_NVFP4;
+    const unsigned first = is_nvfp4 ? 0 : MXQ_SCALE_ORDINARY_LOW;
+    const unsigned count = is_nvfp4 ? 0x7F : MXQ_SCALE_ORDINARY_HIGH - first + 1;
+    const size_t pair_bytes = element_bytes(c) / (MXQ_BLOCK / 2), bytes = pair_bytes / MXQ_PANEL;
+    memset(scales, (int)(first + index % count), scale_bytes(c));
+    for (size_t i = 0; i < element_bytes(c); i++) {
+        const size_t k = i / pair_bytes * bytes + i % bytes, n = i / bytes % MXQ_PANEL;
+        const size_t step = MXQ_BLOCK / 2 * bytes;
+        elements[i] = some_codes(c, FILL_EVERY, (uint8_t)(k + step * (index / count) + 7 * n));
     }
 }
 
@@ -105,47 +136,78 @@ static void fill_panel(struct check *c, enum fill fill, const struct fill_target
                        void *const *data)
 {
     uint8_t *elements = data[1], *scales = data[2];
-    for (size_t b = 0; b < blocks; b++, elements += MXQ_PANEL_ELEMENTS, scales += MXQ_PANEL) {
+    for (size_t b = 0; b < blocks; b++, elements += element_bytes(c), scales += scale_bytes(c)) {
         if (fill == FILL_EVERY) {
             fill_every_code(c, t->index + b, elements, scales);
             continue;
         }
         fill_codes(c, fill, elements);
-        for (size_t n = 0; n < MXQ_PANEL; n++)
-            scales[n] = ordinary_scale(c);
+        for (size_t n = 0; n < scale_bytes(c); n++)
+            scales[n] = some_scale(c);
     }
 }
 
-/* The scalar kernel of what a row has in its slot. */
-static enum mxq_type reference_compute(const struct check *c)
+/* The compute type of what a row has in its slot, as an index of the scalar row's. */
+static size_t reference_compute(const struct check *c)
 {
-    return c->type == MXQ_BF16 && has_bf16(c) ? MXQ_BF16 : MXQ_F32;
+    return c->compute == MXQ_BF16 && !has_bf16(c) ? MXQ_F32 : c->compute;
+}
+
+/* Bytes of the values that a compute type is made of. */
+static size_t value_bytes(size_t compute)
+{
+    return compute == MXQ_F32 ? 4 : compute == MXQ_BF16 ? 2 : 1;
+}
+
+static size_t w_bytes(size_t compute)
+{
+    return compute == MXQ_COMPUTE_INT8 ? MXQ_INT8_W_BYTES
+                                       : MXQ_PANEL_ELEMENTS * value_bytes(compute);
+}
+
+static size_t x_bytes(size_t compute)
+{
+    return compute == MXQ_COMPUTE_INT8 ? MXQ_INT8_X_BYTES : MXQ_BLOCK * value_bytes(compute);
+}
+
+/* INT8 comes with factors. */
+static int alignment_of(size_t compute)
+{
+    return compute == MXQ_BF16 ? 2 : 4;
 }
 
 static void call_panel(const struct check *c, const struct mxq_kernels *row, void *const *data,
                        size_t blocks)
 {
-    const enum mxq_type compute = row == c->reference ? reference_compute(c) : c->type;
+    const size_t compute = row == c->reference ? reference_compute(c) : c->compute;
+    mxq_panel_fn *panel = row->panel[c->packed][compute];
     if (row == c->reference && compute == MXQ_BF16)
         for (size_t b = 0; b < blocks; b++) { /* one after the other, for want of room */
             uint16_t natural[MXQ_PANEL_ELEMENTS];
-            row->panel[c->element][compute](natural, (uint8_t *)data[1] + b * MXQ_PANEL_ELEMENTS,
-                                            (uint8_t *)data[2] + b * MXQ_PANEL, 1);
+            panel(natural, (uint8_t *)data[1] + b * element_bytes(c),
+                  (uint8_t *)data[2] + b * scale_bytes(c), 1);
             reorder_panel(c, (unsigned char *)data[0] + b * sizeof natural, natural, 1, TO_ROW);
         }
     else
-        row->panel[c->element][compute](data[0], data[1], data[2], blocks);
+        panel(data[0], data[1], data[2], blocks);
+}
+
+static void take_packed_element(struct check *c, size_t packed)
+{
+    c->packed = (enum mxq_packed_element)packed;
+    c->element = mxq_packed_elements[packed].element;
 }
 
 void check_panel(struct check *c)
 {
-    c->element = (enum mxq_element)(CHECK_INDEX(c, panel) / MXQ_COMPUTES);
-    c->type = (enum mxq_type)(CHECK_INDEX(c, panel) % MXQ_COMPUTES);
-    const size_t bytes = mxq_type_bytes(reference_compute(c));
+    take_packed_element(c, CHECK_INDEX(c, panel) / MXQ_COMPUTES);
+    c->compute = CHECK_INDEX(c, panel) % MXQ_COMPUTES;
+    const size_t compute = reference_compute(c);
     const struct check_family family = {
-        .operands = {{"w", MXQ_PANEL_ELEMENTS * bytes, bytes, CHECK_OUTPUT, (int)bytes},
-                     {"elements", MXQ_PANEL_ELEMENTS, 1, CHECK_INPUT},
-                     {"scales", MXQ_PANEL, 1, CHECK_INPUT}},
+        .operands = {{"w", w_bytes(compute), value_bytes(compute), CHECK_OUTPUT,
+                      alignment_of(compute)},
+                     {"elements", element_bytes(c), 1, CHECK_INPUT},
+                     {"scales", scale_bytes(c), 1, CHECK_INPUT}},
         .rules = 1,
         .every_rounds = 1,
         .blocks_per_fill = 122,
@@ -179,18 +241,19 @@ static size_t some_gap(struct check *c)
 /* The rows and panels, and y, x and w after them. */
 static void shape_gemm(struct check *c)
 {
-    const size_t bytes = mxq_type_bytes(reference_compute(c)), blocks = c->current.blocks;
+    const size_t compute = reference_compute(c), blocks = c->current.blocks;
+    const size_t unit = (size_t)alignment_of(compute), most = c->row->tile[c->compute].panels;
     struct check_shape *s = &c->shape;
     s->rows = some_rows(c);
-    s->panels = 1 + random_below(&c->random, c->row->tile[c->type].panels);
+    /* Without an integer unit, a row has the scalar kernel in its slot, and says nothing of it. */
+    s->panels = 1 + random_below(&c->random, (uint32_t)(most ? most : 1));
     s->y_stride = s->panels * MXQ_PANEL + some_gap(c);
-    s->x_stride = (blocks * MXQ_BLOCK + some_gap(c)) * bytes;
-    s->w_stride = (blocks * MXQ_PANEL_ELEMENTS + some_gap(c)) * bytes;
+    s->x_stride = blocks * x_bytes(compute) + some_gap(c) * unit;
+    s->w_stride = blocks * w_bytes(compute) + some_gap(c) * unit;
     c->family.operands[0].bytes =
         ((s->rows - 1) * s->y_stride + s->panels * MXQ_PANEL) * sizeof(float);
-    c->family.operands[1].bytes = (s->rows - 1) * s->x_stride + blocks * MXQ_BLOCK * bytes;
-    c->family.operands[2].bytes =
-        (s->panels - 1) * s->w_stride + blocks * MXQ_PANEL_ELEMENTS * bytes;
+    c->family.operands[1].bytes = (s->rows - 1) * s->x_stride + blocks * x_bytes(compute);
+    c->family.operands[2].bytes = (s->panels - 1) * s->w_stride + blocks * w_bytes(compute);
 }
 
 /* A finite value whose exponent lies within bounds, with so many mantissa bits, or a zero. */
@@ -273,16 +336,61 @@ static void fill_for_flushing(struct check *c, size_t blocks, void *const *data)
                   blocks * MXQ_PANEL_ELEMENTS, w_low, w_low + spread, 3);
 }
 
+static void store_f32(unsigned char *p, uint32_t bits)
+{
+    memcpy(p, &bits, sizeof bits);
+}
+
+/* Integers of x or w: any, or as large as they come. */
+static uint8_t some_integer(struct check *c, enum fill fill, int offset)
+{
+    static const int large[] = {-128, -127, 127};
+    const uint32_t bits = random_u32(&c->random);
+    return fill == FILL_ZERO         ? (uint8_t)offset
+           : fill == FILL_SATURATION ? (uint8_t)(large[bits % 3] + offset)
+                                     : (uint8_t)bits;
+}
+
+static void fill_integers(struct check *c, enum fill fill, size_t blocks, void *const *data)
+{
+    const struct check_shape *s = &c->shape;
+    const int bits = random_below(&c->random, 2) ? 0 : 23; /* powers of two, or any factors */
+    for (size_t i = 0; i < s->rows * blocks; i++) {
+        unsigned char *x =
+            (unsigned char *)data[1] + i / blocks * s->x_stride + i % blocks * MXQ_INT8_X_BYTES;
+        for (size_t k = 0; k < MXQ_BLOCK; k++)
+            x[k] = some_integer(c, fill, 128);
+        store_f32(x + MXQ_BLOCK, bounded(c, -30, 30, bits));
+    }
+    for (size_t i = 0; i < s->panels * blocks; i++) {
+        unsigned char *w =
+            (unsigned char *)data[2] + i / blocks * s->w_stride + i % blocks * MXQ_INT8_W_BYTES;
+        int32_t sums[MXQ_PANEL] = {0};
+        for (size_t k = 0; k < MXQ_PANEL_ELEMENTS; k++) {
+            w[k] = some_integer(c, fill, 0);
+            sums[k / 4 % MXQ_PANEL] += (int8_t)w[k];
+        }
+        for (size_t n = 0; n < MXQ_PANEL; n++) {
+            store_f32(w + MXQ_PANEL_ELEMENTS + 4 * n, (uint32_t)(-128 * sums[n]));
+            store_f32(w + MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n), bounded(c, -30, 30, bits));
+        }
+    }
+}
+
 static void fill_gemm(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                       void *const *data)
 {
     const struct check_shape *s = &c->shape;
-    const enum mxq_type type = reference_compute(c);
+    const enum mxq_type type = (enum mxq_type)reference_compute(c);
     const int flushes = type == MXQ_BF16 ? c->row->tile[MXQ_BF16].flushes : 0;
     /* What lies between rows would spoil every sum. */
     memset(data[1], 0xFF, c->family.operands[1].bytes);
     memset(data[2], 0xFF, c->family.operands[2].bytes);
     fill_y(c, data[0], c->family.operands[0].bytes / sizeof(float), flushes == 2);
+    if (c->compute == MXQ_COMPUTE_INT8) {
+        fill_integers(c, fill, blocks, data);
+        return;
+    }
     if (flushes) {
         fill_for_flushing(c, blocks, data);
         return;
@@ -313,8 +421,8 @@ static void call_gemm(const struct check *c, const struct mxq_kernels *row, void
 {
     static uint16_t w[MXQ_TILE_PANELS * MOST_BLOCKS * MXQ_PANEL_ELEMENTS];
     const struct check_shape *s = &c->shape;
-    const enum mxq_type compute = row == c->reference ? reference_compute(c) : c->type;
-    if (row != c->reference || compute == MXQ_F32) {
+    const size_t compute = row == c->reference ? reference_compute(c) : c->compute;
+    if (row != c->reference || compute != MXQ_BF16) {
         row->gemm[compute](data[0], s->y_stride, data[1], s->x_stride, data[2], s->w_stride,
                            s->rows, s->panels, blocks);
         return;
@@ -335,12 +443,13 @@ static void call_gemm(const struct check *c, const struct mxq_kernels *row, void
 
 void check_gemm(struct check *c)
 {
-    c->type = (enum mxq_type)CHECK_INDEX(c, gemm);
-    const size_t bytes = mxq_type_bytes(reference_compute(c));
+    c->compute = CHECK_INDEX(c, gemm);
+    const size_t bytes = value_bytes(reference_compute(c));
+    const int alignment = alignment_of(reference_compute(c));
     const struct check_family family = {
         .operands = {{"y", 0, 4, CHECK_UPDATED, 4, CHECK_NANS, .most_bytes = MOST_Y},
-                     {"x", 0, bytes, CHECK_INPUT, (int)bytes, .most_bytes = MOST_X},
-                     {"w", 0, bytes, CHECK_INPUT, (int)bytes, .most_bytes = MOST_W}},
+                     {"x", 0, bytes, CHECK_INPUT, alignment, .most_bytes = MOST_X},
+                     {"w", 0, bytes, CHECK_INPUT, alignment, .most_bytes = MOST_W}},
         .rules = 1,
         .blocks_in_tails = MOST_BLOCKS,
         .blocks_per_fill = 150,
@@ -357,25 +466,25 @@ void check_gemm(struct check *c)
 /* The scalar kernel of what a row has in its slot. */
 static enum mxq_type fused_compute(const struct check *c)
 {
-    return c->type == MXQ_BF16 ? (enum mxq_type)c->row->tile[MXQ_BF16].fused : MXQ_F32;
+    return c->compute == MXQ_BF16 ? (enum mxq_type)c->row->tile[MXQ_BF16].fused : MXQ_F32;
 }
 
 static void shape_fused(struct check *c)
 {
     const size_t blocks = c->current.blocks;
     const size_t bytes = mxq_type_bytes(fused_compute(c));
-    const size_t scales_bytes = (blocks * MXQ_PANEL + 63) / 64 * 64;
+    const size_t scales_bytes = (blocks * scale_bytes(c) + 63) / 64 * 64;
     struct check_shape *s = &c->shape;
     s->rows = some_rows(c);
     s->panels = 1 + random_below(&c->random, MOST_PANELS);
     s->y_stride = s->panels * MXQ_PANEL + some_gap(c);
     s->x_stride = (blocks * MXQ_BLOCK + some_gap(c)) * bytes;
-    s->w_stride = blocks * MXQ_PANEL_ELEMENTS + scales_bytes;
+    s->w_stride = blocks * element_bytes(c) + scales_bytes;
     c->family.operands[0].bytes =
         ((s->rows - 1) * s->y_stride + s->panels * MXQ_PANEL) * sizeof(float);
     c->family.operands[1].bytes = (s->rows - 1) * s->x_stride + blocks * MXQ_BLOCK * bytes;
-    c->family.operands[2].bytes = (s->panels - 1) * s->w_stride + blocks * MXQ_PANEL_ELEMENTS;
-    c->family.operands[3].bytes = (s->panels - 1) * s->w_stride + blocks * MXQ_PANEL;
+    c->family.operands[2].bytes = (s->panels - 1) * s->w_stride + blocks * element_bytes(c);
+    c->family.operands[3].bytes = (s->panels - 1) * s->w_stride + blocks * scale_bytes(c);
 }
 
 /* Exponents of x, and scales, that mxq_matmul()'s range guard lets pass, up to its very bounds. */
@@ -389,11 +498,26 @@ static int between(struct check *c, int low, int high)
     return low + (int)random_below(&c->random, (uint32_t)(high - low) + 1);
 }
 
+/* Every magnitude of an element, times NVFP4's scale, is a multiple of 2^low, and below 2^high. */
+struct exponents {
+    int low, high;
+};
+
+static struct exponents exponents_of_elements(const struct check *c)
+{
+    const struct mxq_element_info *e = &mxq_elements[c->element];
+    if (e->kind == MXQ_INTEGER)
+        return (struct exponents){e->emax - e->mantissa_bits, e->emax + 2}; /* -128 */
+    const struct exponents bare = {1 - e->bias - e->mantissa_bits, e->emax + 1};
+    const struct exponents scaled = {bare.low - 9, bare.high + 9};
+    return c->packed == MXQ_PACKED_NVFP4 ? scaled : bare;
+}
+
 static struct window some_window(struct check *c)
 {
     static const int mantissas[] = {7, 10, 23};
-    const struct mxq_element_info *e = &mxq_elements[c->element];
-    const int w_low = 1 - e->bias - e->mantissa_bits, w_high = e->emax + 1;
+    const struct exponents e = exponents_of_elements(c);
+    const int w_low = e.low, w_high = e.high;
     const int flushes = fused_compute(c) == MXQ_BF16 && c->row->tile[MXQ_BF16].flushes;
     const int least = flushes ? -126 : -149, spread = between(c, 0, 29);
     struct window w;
@@ -449,9 +573,10 @@ static void fill_fused(struct check *c, enum fill fill, const struct fill_target
         }
     for (size_t p = 0; p < s->panels; p++)
         for (size_t b = 0; b < blocks; b++) {
-            fill_codes(c, fill, (uint8_t *)data[2] + p * s->w_stride + b * MXQ_PANEL_ELEMENTS);
-            for (size_t n = 0; n < MXQ_PANEL; n++)
-                ((uint8_t *)data[3])[p * s->w_stride + b * MXQ_PANEL + n] = scale_within(c, &w);
+            fill_codes(c, fill, (uint8_t *)data[2] + p * s->w_stride + b * element_bytes(c));
+            for (size_t n = 0; n < scale_bytes(c); n++)
+                ((uint8_t *)data[3])[p * s->w_stride + b * scale_bytes(c) + n] =
+                    c->packed == MXQ_PACKED_NVFP4 ? some_scale(c) : scale_within(c, &w);
         }
 }
 
@@ -459,21 +584,21 @@ static void call_fused(const struct check *c, const struct mxq_kernels *row, voi
                        size_t blocks)
 {
     const struct check_shape *s = &c->shape;
-    const enum mxq_type compute = row == c->reference ? fused_compute(c) : c->type;
+    const size_t compute = row == c->reference ? (size_t)fused_compute(c) : c->compute;
     const void *x = data[1];
     size_t x_stride = s->x_stride;
     if (row == c->reference && compute == MXQ_BF16) {
         x = natural_rows(c, x, blocks);
         x_stride = blocks * MXQ_BLOCK * sizeof(uint16_t);
     }
-    row->gemm_fused[c->element][compute](data[0], s->y_stride, x, x_stride, data[2], data[3],
-                                         s->w_stride, s->rows, s->panels, blocks);
+    row->gemm_fused[c->packed][compute](data[0], s->y_stride, x, x_stride, data[2], data[3],
+                                        s->w_stride, s->rows, s->panels, blocks);
 }
 
 void check_gemm_fused(struct check *c)
 {
-    c->element = (enum mxq_element)(CHECK_INDEX(c, gemm_fused) / MXQ_COMPUTES);
-    c->type = (enum mxq_type)(CHECK_INDEX(c, gemm_fused) % MXQ_COMPUTES);
+    take_packed_element(c, CHECK_INDEX(c, gemm_fused) / MXQ_FLOAT_COMPUTES);
+    c->compute = CHECK_INDEX(c, gemm_fused) % MXQ_FLOAT_COMPUTES;
     const size_t bytes = mxq_type_bytes(fused_compute(c));
     const struct check_family family = {
         .operands = {{"y", 0, 4, CHECK_UPDATED, 4, CHECK_NANS, .most_bytes = MOST_Y},

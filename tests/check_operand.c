@@ -70,7 +70,8 @@ void check_operand(struct check *c)
 /* The type of what a row's kernel writes: F32 also in the BF16 slot of a row without a BF16 unit. */
 static enum mxq_type written_type(const struct check *c)
 {
-    return c->type == MXQ_BF16 && c->row->tile[MXQ_BF16].bytes == 2 ? MXQ_BF16 : MXQ_F32;
+    return c->type == MXQ_BF16 && c->row->tile[MXQ_BF16].x_bytes == 2 * MXQ_BLOCK ? MXQ_BF16
+                                                                                  : MXQ_F32;
 }
 
 static void shape_round(struct check *c)

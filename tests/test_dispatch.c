@@ -246,18 +246,24 @@ static void test_tiles(void **state)
     for (size_t i = 0; mxq_rows[i]; i++)
         for (size_t compute = 0; compute < MXQ_COMPUTES; compute++) {
             const struct mxq_tile *tile = &mxq_rows[i]->tile[compute];
-            assert_true(tile->bytes == 4 || (tile->bytes == 2 && compute == MXQ_BF16));
+            if (compute == MXQ_COMPUTE_INT8 && !tile->x_bytes)
+                continue; /* no such unit */
+            assert_true(compute == MXQ_COMPUTE_INT8
+                            ? tile->x_bytes == MXQ_INT8_X_BYTES && tile->w_bytes == MXQ_INT8_W_BYTES
+                            : tile->x_bytes == 4 * MXQ_BLOCK ||
+                                  (tile->x_bytes == 2 * MXQ_BLOCK && compute == MXQ_BF16));
+            assert_true(compute == MXQ_COMPUTE_INT8 || tile->w_bytes == MXQ_PANEL * tile->x_bytes);
             assert_true(tile->rows >= 1 && tile->panels >= 1 && tile->panels <= MXQ_TILE_PANELS);
             assert_true(tile->blocks >= 1);
-            assert_true(tile->panels * tile->blocks * MXQ_PANEL_ELEMENTS * tile->bytes <=
-                        MXQ_TILE_BYTES);
+            assert_true((size_t)tile->panels * tile->blocks * tile->w_bytes <= MXQ_TILE_BYTES);
             unsigned seen = 0;
             for (size_t k = 0; k < 4; k++)
                 seen |= 1u << tile->k_order[k];
             assert_int_equal(seen, 0xF);
             /* A row that inherits a kernel inherits what is said of it. */
             for (size_t j = i + 1; mxq_rows[j]; j++)
-                if (mxq_rows[j]->gemm[compute] == mxq_rows[i]->gemm[compute])
+                if (mxq_rows[j]->tile[compute].x_bytes &&
+                    mxq_rows[j]->gemm[compute] == mxq_rows[i]->gemm[compute])
                     assert_memory_equal(tile, &mxq_rows[j]->tile[compute], sizeof *tile);
         }
 }

@@ -616,11 +616,16 @@ struct defect {
 /* A row with a BF16 unit, or without: what the kernels of the GEMM are told of their tiles. */
 #define BF16_TILE                                                                                  \
     {                                                                                              \
-        .bytes = 2, .rows = 1, .panels = 2, .blocks = 4, .k_order = { 2, 0, 3, 1 }                 \
+        .x_bytes = 64, .w_bytes = 1024, .rows = 1, .panels = 2, .blocks = 4, .k_order = {          \
+            2,                                                                                     \
+            0,                                                                                     \
+            3,                                                                                     \
+            1                                                                                      \
+        }                                                                                          \
     }
 #define F32_TILE                                                                                   \
     {                                                                                              \
-        .bytes = 4, .rows = 1, .panels = 2, .blocks = 4                                            \
+        .x_bytes = 128, .w_bytes = 2048, .rows = 1, .panels = 2, .blocks = 4                       \
     }
 #define TILED(kernel, slot, function, expected)                                                    \
     {                                                                                              \
@@ -631,9 +636,9 @@ struct defect {
     }
 #define GEMM(function, expected) TILED("gemm_f32", gemm[MXQ_F32], function, expected)
 #define FUSED(function, expected)                                                                  \
-    TILED("gemm_f32_e5m2", gemm_fused[MXQ_E5M2][MXQ_F32], function, expected)
+    TILED("gemm_f32_e5m2", gemm_fused[MXQ_PACKED_E5M2][MXQ_F32], function, expected)
 #define PANEL(function, expected)                                                                  \
-    TILED("panel_f32_e4m3", panel[MXQ_E4M3][MXQ_F32], function, expected)
+    TILED("panel_f32_e4m3", panel[MXQ_PACKED_E4M3][MXQ_F32], function, expected)
 #define OUTPUT(function, expected) TILED("output_f16", output[MXQ_F16], function, expected)
 #define AMAX(function, expected)   DEFECT("amax_f32", amax[MXQ_F32], function, expected)
 #define SCALE(function, expected)  DEFECT("scale_e8m0", scale[MXQ_E8M0], function, expected)

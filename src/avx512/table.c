@@ -34,26 +34,41 @@ const struct mxq_kernels mxq_kernels_avx512 = {
     .round[MXQ_F32]                 = mxq_round_f32_f32_avx512,
     .round[MXQ_BF16]                = mxq_round_f32_f32_avx512,
 
-    .panel[MXQ_E4M3][MXQ_F32]       = mxq_panel_f32_e4m3_avx512,
-    .panel[MXQ_E4M3][MXQ_BF16]      = mxq_panel_f32_e4m3_avx512,
-    .panel[MXQ_E5M2][MXQ_F32]       = mxq_panel_f32_e5m2_avx512,
-    .panel[MXQ_E5M2][MXQ_BF16]      = mxq_panel_f32_e5m2_avx512,
+    .panel[MXQ_PACKED_E4M3][MXQ_F32]          = mxq_panel_f32_e4m3_avx512,
+    .panel[MXQ_PACKED_E4M3][MXQ_BF16]         = mxq_panel_f32_e4m3_avx512,
+    .panel[MXQ_PACKED_E5M2][MXQ_F32]          = mxq_panel_f32_e5m2_avx512,
+    .panel[MXQ_PACKED_E5M2][MXQ_BF16]         = mxq_panel_f32_e5m2_avx512,
+    .panel[MXQ_PACKED_E2M1][MXQ_F32]          = mxq_panel_f32_e2m1_scalar,
+    .panel[MXQ_PACKED_E2M1][MXQ_BF16]         = mxq_panel_f32_e2m1_scalar,
+    .panel[MXQ_PACKED_NVFP4][MXQ_F32]         = mxq_panel_f32_nvfp4_scalar,
+    .panel[MXQ_PACKED_NVFP4][MXQ_BF16]        = mxq_panel_f32_nvfp4_scalar,
+    .panel[MXQ_PACKED_INT8][MXQ_F32]          = mxq_panel_f32_int8_scalar,
+    .panel[MXQ_PACKED_INT8][MXQ_BF16]         = mxq_panel_f32_int8_scalar,
+    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_scalar,
+    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_scalar,
 
-    .gemm[MXQ_F32]                  = mxq_gemm_f32_avx512,
-    .gemm[MXQ_BF16]                 = mxq_gemm_f32_avx512,
+    .gemm[MXQ_F32]                            = mxq_gemm_f32_avx512,
+    .gemm[MXQ_BF16]                           = mxq_gemm_f32_avx512,
+    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_scalar,
 
-    .gemm_fused[MXQ_E4M3][MXQ_F32]  = mxq_gemm_f32_e4m3_avx512,
-    .gemm_fused[MXQ_E4M3][MXQ_BF16] = mxq_gemm_f32_e4m3_avx512,
-    .gemm_fused[MXQ_E5M2][MXQ_F32]  = mxq_gemm_f32_e5m2_avx512,
-    .gemm_fused[MXQ_E5M2][MXQ_BF16] = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_PACKED_E4M3][MXQ_F32]     = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_PACKED_E4M3][MXQ_BF16]    = mxq_gemm_f32_e4m3_avx512,
+    .gemm_fused[MXQ_PACKED_E5M2][MXQ_F32]     = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_PACKED_E5M2][MXQ_BF16]    = mxq_gemm_f32_e5m2_avx512,
+    .gemm_fused[MXQ_PACKED_E2M1][MXQ_F32]     = mxq_gemm_f32_e2m1_scalar,
+    .gemm_fused[MXQ_PACKED_E2M1][MXQ_BF16]    = mxq_gemm_f32_e2m1_scalar,
+    .gemm_fused[MXQ_PACKED_NVFP4][MXQ_F32]    = mxq_gemm_f32_nvfp4_scalar,
+    .gemm_fused[MXQ_PACKED_NVFP4][MXQ_BF16]   = mxq_gemm_f32_nvfp4_scalar,
+    .gemm_fused[MXQ_PACKED_INT8][MXQ_F32]     = mxq_gemm_f32_int8_scalar,
+    .gemm_fused[MXQ_PACKED_INT8][MXQ_BF16]    = mxq_gemm_f32_int8_scalar,
 
     .output[MXQ_F32]                = mxq_output_f32_avx512,
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
     /* Without a BF16 unit F32 is the faster one for BF16 values too: their slots hold the F32 kernels. */
-    /*                   bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
-    .tile[MXQ_F32]  = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
-    .tile[MXQ_BF16] = {  4,     6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    .tile[MXQ_BF16]         = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
 };
 /* clang-format on */

@@ -152,3 +152,38 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
 GEMM_KERNEL(mxq_gemm_bf16_avx512bf16)
 GEMM_FUSED_KERNEL(mxq_gemm_bf16_e4m3_avx512bf16, MXQ_E4M3)
 GEMM_FUSED_KERNEL(mxq_gemm_bf16_e5m2_avx512bf16, MXQ_E5M2)
+
+/* From the row's order of four k to the reference's, a sub-block at a time. */
+MXQ_INLINE void by_reference(mxq_gemm_fused_fn *kernel, float *y, size_t y_stride,
+                             const unsigned char *x, size_t x_stride, struct packed_panels w,
+                             size_t rows, size_t panels, size_t blocks,
+                             enum mxq_packed_element element)
+{
+    static const uint16_t order[32] = {1,  3,  0,  2,  5,  7,  4,  6,  9,  11, 8,
+                                       10, 13, 15, 12, 14, 17, 19, 16, 18, 21, 23,
+                                       20, 22, 25, 27, 24, 26, 29, 31, 28, 30};
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t r = 0; r < rows; r++) {
+            uint16_t values[32];
+            vec_store(values, _mm512_permutexvar_epi16(vec_load(order),
+                                                       vec_load(x + r * x_stride + b * X_BLOCK)));
+            kernel(y + r * y_stride, y_stride, values, X_BLOCK,
+                   w.elements + b * mxq_packed_elements[element].element_bytes,
+                   w.scales + b * mxq_packed_elements[element].scale_bytes, w.panel_bytes, 1,
+                   panels, 1);
+        }
+}
+
+#define REFERENCE_KERNEL(name, element)                                                            \
+    void mxq_gemm_bf16_##name##_avx512bf16(                                                        \
+        float *y, size_t y_stride, const void *x, size_t x_stride_bytes, const uint8_t *elements,  \
+        const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels, size_t blocks)      \
+    {                                                                                              \
+        const struct packed_panels w = {elements, scales, panel_bytes};                            \
+        by_reference(mxq_gemm_bf16_##name##_scalar, y, y_stride, x, x_stride_bytes, w, rows,       \
+                     panels, blocks, element);                                                     \
+    }
+
+REFERENCE_KERNEL(e2m1, MXQ_PACKED_E2M1)
+REFERENCE_KERNEL(nvfp4, MXQ_PACKED_NVFP4)
+REFERENCE_KERNEL(int8, MXQ_PACKED_INT8)

@@ -46,3 +46,25 @@ void mxq_panel_bf16_e5m2_avx512bf16(void *w, const uint8_t *elements, const uint
 {
     panel_blocks(w, elements, scales, blocks, &mxq_elements[MXQ_E5M2]);
 }
+
+/* From the reference's order of four k to the row's. */
+MXQ_INLINE void reorder(uint16_t *w, size_t blocks)
+{
+    for (size_t i = 0; i < blocks * MXQ_PANEL_ELEMENTS; i += 64) {
+        const vec a = vec_load(w + i), b = vec_load(w + i + 32);
+        vec_store(w + i, vec_or(vec_sll(a, 16), vec_and(b, vec_set1(0xFFFF))));
+        vec_store(w + i + 32, vec_or(vec_and(a, vec_set1(0xFFFF0000)), vec_srl(b, 16)));
+    }
+}
+
+#define PANEL_KERNEL(name)                                                                         \
+    void mxq_panel_bf16_##name##_avx512bf16(void *w, const uint8_t *elements,                      \
+                                            const uint8_t *scales, size_t blocks)                  \
+    {                                                                                              \
+        mxq_panel_bf16_##name##_scalar(w, elements, scales, blocks);                               \
+        reorder(w, blocks);                                                                        \
+    }
+
+PANEL_KERNEL(e2m1)
+PANEL_KERNEL(nvfp4)
+PANEL_KERNEL(int8)
