@@ -15,6 +15,8 @@
 #include "tally.h"
 #include "workers.h"
 
+#define ELEMENTS 2 /* of weights: E4M3 and E5M2 */
+
 #define THREADS 2
 #define PRODUCT_ELEMENTS 2 /* of weights: E4M3 and E5M2 */
 #define BATCH   64 /* products between two changes of the row */
@@ -85,7 +87,7 @@ static float some_x(struct random *r, const struct ranges *a)
 static void make_operands(struct product *p, struct random *r)
 {
     const struct ranges a = some_ranges(r);
-    const enum mxq_element element = (enum mxq_element)random_below(r, PRODUCT_ELEMENTS);
+    const enum mxq_element element = (enum mxq_element)random_below(r, ELEMENTS);
     const size_t blocks = (p->k + 31) / 32;
     p->x_compute = random_below(r, 4) ? MXQ_X_AS_IS : MXQ_X_BF16;
     p->x_type = a.x_bits <= 7 && p->x_compute == MXQ_X_AS_IS ? MXQ_BF16 : MXQ_F32;
@@ -101,10 +103,10 @@ static void make_operands(struct product *p, struct random *r)
     }
     for (size_t i = 0; i < p->n * blocks; i++)
         p->scales[i] = (uint8_t)(a.scale_low + (int)random_below(r, (uint32_t)a.scale_spread + 1));
-    static float values[PRODUCT_ELEMENTS][256];
+    static float values[ELEMENTS][256];
     if (!values[0][1]) /* the same for each thread */
         for (int code = 0; code < 256; code++)
-            for (int e = 0; e < PRODUCT_ELEMENTS; e++)
+            for (int e = 0; e < ELEMENTS; e++)
                 values[e][code] = (float)oracle_decode((enum mxq_element)e, (uint8_t)code);
     for (size_t i = 0; i < p->n * p->k; i++) {
         const size_t k = i % p->k;
