@@ -13,14 +13,20 @@
 #endif
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtepi8_epi32
+#undef _mm512_cvtepi32_ps
 #undef _mm512_cvtph_ps
 #undef _mm512_cvtps_ph
 #undef _mm512_cvtepi32_epi8
 #undef _mm512_testn_epi8_mask
 #undef _mm512_testn_epi16_mask
 #undef _mm512_fmadd_ps
-#define _mm512_cvtepu8_epi32          missing_cvtepu8_epi32
-#define _mm512_cvtepu16_epi32         missing_cvtepu16_epi32
+#define _mm512_cvtepu8_epi32  missing_cvtepu8_epi32
+#define _mm512_cvtepu16_epi32 missing_cvtepu16_epi32
+#undef _mm512_madd_epi16 /* SIMDe's alias asks for a mask */
+#define _mm512_madd_epi16             simde_mm512_madd_epi16
+#define _mm512_cvtepi8_epi32          missing_cvtepi8_epi32
+#define _mm512_cvtepi32_ps            missing_cvtepi32_ps
 #define _mm512_cvtph_ps               missing_cvtph_ps
 #define _mm512_cvtps_ph(a, imm)       missing_cvtps_ph(a)
 #define _mm512_cvtepi32_epi8          missing_cvtepi32_epi8
@@ -44,6 +50,18 @@ static inline __m512i missing_cvtepu16_epi32(__m256i a)
 {
     return missing_join(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 0)),
                         _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1)));
+}
+
+static inline __m512i missing_cvtepi8_epi32(__m128i a)
+{
+    return missing_join(_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8)));
+}
+
+static inline __m512 missing_cvtepi32_ps(__m512i a)
+{
+    return _mm512_castsi512_ps(
+        missing_join(_mm256_castps_si256(_mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(a, 0))),
+                     _mm256_castps_si256(_mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(a, 1)))));
 }
 
 static inline __m512 missing_cvtph_ps(__m256i a)

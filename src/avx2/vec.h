@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "format.h"
+#include "lanes/window.h"
 #include "simd.h"
 
 /* clang-format off */
@@ -119,7 +120,7 @@ MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias, int mantissa_bits)
     const vec sums =
         _mm256_packs_epi32(_mm256_madd_epi16(t0, weights), _mm256_madd_epi16(t1, weights));
     const vec codes = _mm256_sub_epi16(sums, bias);
-    return _mm256_srl_epi16(codes, _mm_cvtsi32_si128(7 - mantissa_bits));
+    return _mm256_srli_epi16(codes, 7 - mantissa_bits);
 }
 
 /* Bytes in the order of two saturating packs, which work in 128-bit lanes, to the order of the values. */
@@ -136,27 +137,96 @@ MXQ_INLINE vec vec_in_order(vec bytes, enum mxq_type type)
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                int mantissa_bits, uint8_t max_code, enum mxq_type type)
+/* Stores 32 codes that are at the bottom of bytes.  Two products join four of them in a 32-bit lane. */
+MXQ_INLINE void vec_store_packed(uint8_t *out, vec bytes, int bits)
 {
-    const vec codes = _mm256_packus_epi16(vec_codes_16(t[0], t[1], bias[0], mantissa_bits),
-                                          vec_codes_16(t[2], t[3], bias[2], mantissa_bits));
-    /* Saturating packs keep the sign: the bits of a negative F32 are a very negative integer. */
-    const vec signs =
-        _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
-    const vec saturated = _mm256_min_epu8(codes, _mm256_set1_epi8((char)max_code));
-    const vec bytes = vec_or(saturated, vec_and(signs, _mm256_set1_epi8((char)0x80)));
-    vec_store(out, vec_in_order(bytes, type));
+    if (bits == 8) {
+        vec_store(out, bytes);
+        return;
+    }
+    const vec pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16((short)(1 | 256 << bits)));
+    const vec fours = _mm256_madd_epi16(pairs, vec_set1(1 | UINT32_C(65536) << 2 * bits));
+    if (bits == 4) {
+        const vec both = _mm256_permute4x64_epi64(_mm256_packus_epi32(fours, fours), 0xD8);
+        _mm_storeu_si128((__m128i *)out, _mm256_castsi256_si128(both));
+        return;
+    }
+    static const uint8_t packed_6[16] = {PACKED_LANE_6(0), PACKED_LANE_6(1), PACKED_LANE_6(2),
+                                         PACKED_LANE_6(3)};
+    const vec lanes =
+        _mm256_shuffle_epi8(fours, _mm256_broadcastsi128_si256(vec_load_128(packed_6)));
+    const vec all = _mm256_permutevar8x32_epi32(lanes, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 7, 7));
+    _mm_storeu_si128((__m128i *)out, _mm256_castsi256_si128(all));
+    _mm_storel_epi64((__m128i *)(out + 16), _mm256_extracti128_si256(all, 1));
 }
 
-MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
+/* The lower halves of four t, which are integers, to saturated bytes. */
+MXQ_INLINE vec vec_integer_codes(const vec t[4], const struct mxq_element_info *e)
 {
+    const vec one = vec_set1(1); /* times the lower half: its sign extended */
+    const vec words[2] = {
+        _mm256_packs_epi32(_mm256_madd_epi16(t[0], one), _mm256_madd_epi16(t[1], one)),
+        _mm256_packs_epi32(_mm256_madd_epi16(t[2], one), _mm256_madd_epi16(t[3], one))};
+    return _mm256_max_epi8(_mm256_packs_epi16(words[0], words[1]),
+                           _mm256_set1_epi8((char)-e->max_code));
+}
+
+MXQ_INLINE vec vec_float_codes(const vec t[4], const vec x[4], const vec bias[4],
+                               const struct mxq_element_info *e)
+{
+    const vec codes = _mm256_packus_epi16(vec_codes_16(t[0], t[1], bias[0], e->mantissa_bits),
+                                          vec_codes_16(t[2], t[3], bias[2], e->mantissa_bits));
+    /* Saturating packs keep the sign: the bits of a negative F32 are a very negative integer. */
+    const vec packed =
+        _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+    const vec signs = vec_and(packed, _mm256_set1_epi8((char)0x80));
+    const vec saturated = _mm256_min_epu8(codes, _mm256_set1_epi8((char)e->max_code));
+    return vec_or(saturated, e->bits == 8 ? signs : _mm256_srli_epi16(signs, 8 - e->bits));
+}
+
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+                                const struct mxq_element_info *e, enum mxq_type type)
+{
+    const vec bytes =
+        e->kind == MXQ_INTEGER ? vec_integer_codes(t, e) : vec_float_codes(t, x, bias, e);
+    vec_store_packed(out, vec_in_order(bytes, type), e->bits);
+}
+
+/* 16 codes, number `half` of the two halves of 32 at p, at the top of 16-bit lanes, above other bits. */
+MXQ_INLINE vec vec_load_codes(const uint8_t *p, int half, int bits)
+{
+    static const uint8_t windows[3][32] = {
+        {WINDOWS_16(4, 0)}, {WINDOWS_16(6, 0)}, {WINDOWS_16(8, 0)}};
+    /* The 16 bytes from p + skip hold them all, and are among those of the 32 codes. */
+    const int skip = half * 4 * (bits - 4), ahead = half * 2 * bits - skip;
+    const vec at = _mm256_add_epi8(vec_load(windows[bits / 2 - 2]), _mm256_set1_epi8((char)ahead));
+    const vec lanes = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(vec_load_128(p + skip)), at);
+    const uint64_t factors = UINT64_C(1) << WINDOW_SHIFT(bits, 0) |
+                             UINT64_C(0x10000) << WINDOW_SHIFT(bits, 1) |
+                             UINT64_C(0x100000000) << WINDOW_SHIFT(bits, 2) |
+                             UINT64_C(0x1000000000000) << WINDOW_SHIFT(bits, 3);
+    return bits == 8 ? lanes : _mm256_mullo_epi16(lanes, _mm256_set1_epi64x((int64_t)factors));
+}
+
+MXQ_INLINE void vec_decode_integers(vec value[4], const uint8_t *p)
+{
+    for (int i = 0; i < 4; i++)
+        value[i] = vec_of_ps(_mm256_cvtepi32_ps(
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8 * i)))));
+}
+
+MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, const struct mxq_element_info *e)
+{
+    if (e->kind == MXQ_INTEGER) {
+        vec_decode_integers(value, p);
+        return;
+    }
+    /* Shifted right the sign is copied: copies and what was below the code are cleared. */
+    const int shift = 6 - e->bits + e->mantissa_bits, top = (1 << (e->bits - 1)) - 1;
+    const vec mask = _mm256_set1_epi16((short)(0x8000 | top << (10 - e->mantissa_bits)));
     for (int i = 0; i < 2; i++) {
-        const vec codes = _mm256_cvtepi8_epi16(vec_load_128(p + 16 * i));
-        const vec half = mantissa_bits == 2
-                             ? _mm256_slli_epi16(codes, 8)
-                             /* the sign was copied into all upper bits: clear the one below it */
-                             : vec_and(_mm256_slli_epi16(codes, 7), vec_set1(0xBFFFBFFF));
+        const vec codes = vec_load_codes(p, i, e->bits);
+        const vec half = vec_and(shift ? _mm256_srai_epi16(codes, shift) : codes, mask);
         value[2 * i] = vec_of_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)));
         value[2 * i + 1] = vec_of_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)));
     }

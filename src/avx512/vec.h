@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "lanes/window.h"
 #include "simd.h"
 
 /* clang-format off */
@@ -141,15 +142,26 @@ MXQ_INLINE vec vec_code_and_sign(vec t, vec bias, int mantissa_bits)
     return _mm512_dpwssd_epi32(bias, t, weights);
 }
 
-/* 32 codes in the upper bytes of 16-bit lanes, under their signs; in the order of VPACKSSDW. */
-MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias0, vec bias1, int mantissa_bits,
-                            uint8_t max_code)
+/* 32 codes at the top of 16-bit lanes, their signs first; in the order of VPACKSSDW. */
+MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias0, vec bias1, const struct mxq_element_info *e)
 {
-    const vec both = _mm512_packs_epi32(vec_code_and_sign(t0, bias0, mantissa_bits),
-                                        vec_code_and_sign(t1, bias1, mantissa_bits));
-    const vec code = _mm512_sllv_epi16(both, _mm512_set1_epi16((short)(mantissa_bits + 1)));
-    const vec saturated = _mm512_min_epu16(code, _mm512_set1_epi16((short)(max_code << 8)));
+    const vec both = _mm512_packs_epi32(vec_code_and_sign(t0, bias0, e->mantissa_bits),
+                                        vec_code_and_sign(t1, bias1, e->mantissa_bits));
+    const int shift = e->mantissa_bits + 1 + 8 - e->bits;
+    const vec code = _mm512_sllv_epi16(both, _mm512_set1_epi16((short)shift));
+    const vec saturated =
+        _mm512_min_epu16(code, _mm512_set1_epi16((short)(e->max_code << (16 - e->bits))));
     return _mm512_ternarylogic_epi32(saturated, both, _mm512_set1_epi16((short)0x8000), 0xF8);
+}
+
+/* The same for integers.  The lower half of t is the integer; 2^8 times that saturates as it should, but
+ * for the most negative code. */
+MXQ_INLINE vec vec_integers_16(vec t0, vec t1, const struct mxq_element_info *e)
+{
+    const vec weights = vec_set1(256);
+    const vec both =
+        _mm512_packs_epi32(_mm512_madd_epi16(t0, weights), _mm512_madd_epi16(t1, weights));
+    return _mm512_max_epi16(both, _mm512_set1_epi16((short)(-e->max_code * 256)));
 }
 
 /* Byte 2 i + h of the interleaved halves is element i of half h in the order of VPACKSSDW: 128-bit lane
@@ -169,27 +181,81 @@ static const uint8_t vec_code_order_pairs[64] = {
     33, 41, 35, 43, 37, 45, 39, 47, 49, 57, 51, 59, 53, 61, 55, 63, /**/
 };
 
+/* Stores 64 codes that are at the top of bytes.  A product joins two of them in a 16-bit lane, and
+ * another one four in a 32-bit lane; what was below the first one stays there. */
+MXQ_INLINE void vec_store_packed(uint8_t *out, vec bytes, int bits)
+{
+    if (bits == 8) {
+        vec_store(out, bytes);
+        return;
+    }
+    static const uint8_t packed_6[64] = {
+        PACKED_LANE_6(0),  PACKED_LANE_6(1),  PACKED_LANE_6(2),  PACKED_LANE_6(3),
+        PACKED_LANE_6(4),  PACKED_LANE_6(5),  PACKED_LANE_6(6),  PACKED_LANE_6(7),
+        PACKED_LANE_6(8),  PACKED_LANE_6(9),  PACKED_LANE_6(10), PACKED_LANE_6(11),
+        PACKED_LANE_6(12), PACKED_LANE_6(13), PACKED_LANE_6(14), PACKED_LANE_6(15)};
+    const vec pairs = _mm512_maddubs_epi16(bytes, _mm512_set1_epi16((short)(1 | 256 << bits)));
+    if (bits == 4) {
+        _mm256_storeu_si256((__m256i *)out, _mm512_cvtepi16_epi8(_mm512_srli_epi16(pairs, 4)));
+    } else {
+        const vec fours = vec_srl(_mm512_madd_epi16(pairs, vec_set1(1 | 4096 << 16)), 2);
+        const vec all = _mm512_permutexvar_epi8(vec_load(packed_6), fours);
+        _mm256_storeu_si256((__m256i *)out, _mm512_castsi512_si256(all));
+        _mm_storeu_si128((__m128i *)(out + 32), _mm512_extracti32x4_epi32(all, 2));
+    }
+}
+
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                int mantissa_bits, uint8_t max_code, enum mxq_type type)
+                                const struct mxq_element_info *e, enum mxq_type type)
 {
     (void)x; /* t has its sign */
-    const vec half0 = vec_codes_16(t[0], t[1], bias[0], bias[1], mantissa_bits, max_code);
-    const vec half1 = vec_codes_16(t[2], t[3], bias[2], bias[3], mantissa_bits, max_code);
+    const int is_integer = e->kind == MXQ_INTEGER;
+    const vec half0 =
+        is_integer ? vec_integers_16(t[0], t[1], e) : vec_codes_16(t[0], t[1], bias[0], bias[1], e);
+    const vec half1 =
+        is_integer ? vec_integers_16(t[2], t[3], e) : vec_codes_16(t[2], t[3], bias[2], bias[3], e);
     /* The lower bytes of half 1 are masked off: those of a NaN block may hold anything. */
     const vec interleaved = _mm512_ternarylogic_epi32(_mm512_srli_epi16(half0, 8), half1,
                                                       _mm512_set1_epi16((short)0xFF00), 0xF8);
     const vec order = vec_load(type == MXQ_BF16 ? vec_code_order_pairs : vec_code_order);
-    vec_store(out, _mm512_permutexvar_epi8(order, interleaved));
+    vec_store_packed(out, _mm512_permutexvar_epi8(order, interleaved), e->bits);
 }
 
-MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
+/* 32 codes, number `half` of the two halves of 64 at p, at the top of 16-bit lanes, above other bits. */
+MXQ_INLINE vec vec_load_codes(const uint8_t *p, int half, int bits)
 {
+    static const uint8_t windows[3][64] = {
+        {WINDOWS_32(4, 0)}, {WINDOWS_32(6, 0)}, {WINDOWS_32(8, 0)}};
+    /* The 32 bytes from p + skip hold them all, and are among those of the 64 codes. */
+    const int skip = half * 8 * (bits - 4), ahead = half * 4 * bits - skip;
+    const vec at = _mm512_add_epi8(vec_load(windows[bits / 2 - 2]), _mm512_set1_epi8((char)ahead));
+    const vec lanes = _mm512_permutexvar_epi8(at, _mm512_castsi256_si512(vec_load_256(p + skip)));
+    const uint64_t shifts =
+        (uint64_t)WINDOW_SHIFT(bits, 0) | (uint64_t)WINDOW_SHIFT(bits, 1) << 16 |
+        (uint64_t)WINDOW_SHIFT(bits, 2) << 32 | (uint64_t)WINDOW_SHIFT(bits, 3) << 48;
+    return bits == 8 ? lanes : _mm512_sllv_epi16(lanes, _mm512_set1_epi64((int64_t)shifts));
+}
+
+MXQ_INLINE void vec_decode_integers(vec value[4], const uint8_t *p)
+{
+    for (int i = 0; i < 4; i++)
+        value[i] = vec_of_ps(_mm512_cvtepi32_ps(
+            _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p + 16 * i)))));
+}
+
+MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, const struct mxq_element_info *e)
+{
+    if (e->kind == MXQ_INTEGER) {
+        vec_decode_integers(value, p);
+        return;
+    }
+    /* Shifted right the sign is copied: copies and what was below the code are cleared. */
+    const int shift = 6 - e->bits + e->mantissa_bits, top = (1 << (e->bits - 1)) - 1;
+    const vec mask = _mm512_set1_epi16((short)(0x8000 | top << (10 - e->mantissa_bits)));
     for (int i = 0; i < 2; i++) {
-        const vec codes = _mm512_cvtepi8_epi16(vec_load_256(p + 32 * i));
-        const vec half = mantissa_bits == 2
-                             ? _mm512_slli_epi16(codes, 8)
-                             /* the sign was copied into all upper bits: clear the one below it */
-                             : vec_and(_mm512_slli_epi16(codes, 7), vec_set1(0xBFFFBFFF));
+        const vec codes = vec_load_codes(p, i, e->bits);
+        const vec half = vec_and(
+            shift ? _mm512_srav_epi16(codes, _mm512_set1_epi16((short)shift)) : codes, mask);
         value[2 * i] = vec_of_ps(_mm512_cvtph_ps(_mm512_castsi512_si256(half)));
         value[2 * i + 1] = vec_of_ps(_mm512_cvtph_ps(_mm512_extracti64x4_epi64(half, 1)));
     }

@@ -34,10 +34,10 @@
 
 #define GROUP_BYTES_MAX (VEC_LANES * MXQ_BLOCK * 4)
 
-/* Elements that the bodies in lanes/ handle; the scalar kernels do the others. */
-MXQ_INLINE int is_fp8(enum mxq_element element)
+/* Bytes of so many codes, a multiple of 8. */
+MXQ_INLINE size_t packed_bytes(size_t codes, const struct mxq_element_info *e)
 {
-    return mxq_elements[element].kind == MXQ_FLOAT && mxq_elements[element].bits == 8;
+    return codes * (size_t)e->bits / 8;
 }
 
 MXQ_INLINE size_t type_bytes(enum mxq_type type)

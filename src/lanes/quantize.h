@@ -20,8 +20,8 @@ MXQ_INLINE struct scaled_group scale_one_group(uint8_t *scale, const void *x,
     const vec amax = amax_group(x, type);
     const vec scales = scale_of_ordinary(amax, rule);
     vec_store_u8(scale, scales);
-    const uint32_t outside = scales_outside(scales);
-    struct scaled_group g = {pack_group_of(vec_max(scales, vec_set1(SCALE_LOW)), e), 0};
+    const uint32_t outside = scales_outside(scales, e);
+    struct scaled_group g = {pack_group_of(vec_max(scales, vec_set1(scale_low(e))), e), 0};
     if (outside) {
         /* Among these are the blocks whose scale is not the ordinary one.  Blocks of zeros pack right
          * with any scale. */
@@ -54,12 +54,12 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
                 scale_one_group(scale + VEC_LANES, wide + wide_step, rule, e, type);
             pack_scaled_group(elements, scale, wide, g, e, type);
             g = next;
-            elements += VEC_LANES * MXQ_BLOCK;
+            elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
             scale += VEC_LANES;
             wide += wide_step;
         }
         pack_scaled_group(elements, scale, wide, g, e, type);
-        elements += VEC_LANES * MXQ_BLOCK;
+        elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
         scale += VEC_LANES;
         wide += wide_step;
         blocks -= VEC_LANES;
@@ -70,7 +70,7 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
         pad_group(padded, wide, blocks * block_bytes(type), wide_step);
         const struct scaled_group g = scale_one_group(scales, padded, rule, e, type);
         pack_scaled_group(codes, scales, padded, g, e, type);
-        memcpy(elements, codes, blocks * MXQ_BLOCK);
+        memcpy(elements, codes, packed_bytes(blocks * MXQ_BLOCK, e));
         memcpy(scale, scales, blocks);
     }
 }
@@ -79,10 +79,7 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
     void name(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,                     \
               const struct mxq_scale_rule *rule)                                                   \
     {                                                                                              \
-        if (is_fp8(element))                                                                       \
-            quantize_blocks(elements, scale, x, blocks, rule, &mxq_elements[element], type);       \
-        else                                                                                       \
-            mxq_kernels_scalar.quantize[element][type](elements, scale, x, blocks, rule);          \
+        quantize_blocks(elements, scale, x, blocks, rule, &mxq_elements[element], type);           \
     }
 
 #endif

@@ -9,6 +9,7 @@
 
 #define MXQ_SIMD_NEON
 #include "format.h"
+#include "lanes/window.h"
 #include "simd.h"
 
 /* clang-format off */
@@ -162,28 +163,103 @@ MXQ_INLINE uint8x16_t vec_bytes(const vec v[4], int highest, int in_pairs)
     return highest ? vuzp2q_u8(first, second) : vuzp1q_u8(first, second);
 }
 
-MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                int mantissa_bits, uint8_t max_code, enum mxq_type type)
+/* Stores 16 codes that are at the bottom of bytes. */
+MXQ_INLINE void vec_store_packed(uint8_t *out, uint8x16_t bytes, int bits)
 {
-    const int in_pairs = type == MXQ_BF16;
-    vec sums[4];
-    for (int k = 0; k < 4; k++)
-        sums[k] = vec_code(t[k], mantissa_bits);
-    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0, in_pairs), vreinterpretq_u8_u32(bias[0]));
-    const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(max_code));
-    vst1q_u8(out, vbslq_u8(vdupq_n_u8(0x80), vec_bytes(x, 1, in_pairs), saturated));
+    if (bits == 8) {
+        vst1q_u8(out, bytes);
+        return;
+    }
+    /* Two products move the second of two codes, then of two pairs, down to the first. */
+    const uint16x8_t bytes_16 = vreinterpretq_u16_u8(bytes);
+    const uint16x8_t pairs =
+        vmlsq_n_u16(bytes_16, vshrq_n_u16(bytes_16, 8), (uint16_t)(256 - (1 << bits)));
+    const vec pairs_32 = vreinterpretq_u32_u16(pairs);
+    const vec fours =
+        vmlsq_n_u32(pairs_32, vshrq_n_u32(pairs_32, 16), 65536 - (UINT32_C(1) << 2 * bits));
+    if (bits == 4) {
+        vst1_u8(out, vreinterpret_u8_u16(vmovn_u32(fours)));
+        return;
+    }
+    static const uint8_t packed_6[16] = {PACKED_LANE_6(0), PACKED_LANE_6(1), PACKED_LANE_6(2),
+                                         PACKED_LANE_6(3)};
+    const uint8x16_t all = vqtbl1q_u8(vreinterpretq_u8_u32(fours), vld1q_u8(packed_6));
+    const uint32_t last = vgetq_lane_u32(vreinterpretq_u32_u8(all), 2);
+    vst1_u8(out, vget_low_u8(all));
+    memcpy(out + 8, &last, sizeof last);
 }
 
-MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, int mantissa_bits)
+/* The lower halves of four t, which are integers, to saturated bytes. */
+MXQ_INLINE uint8x16_t vec_integer_codes(const vec t[4], const struct mxq_element_info *e,
+                                        int in_pairs)
 {
-    const int8x16_t codes = vreinterpretq_s8_u8(vld1q_u8(p));
-    const int16x8_t wide[2] = {vmovl_s8(vget_low_s8(codes)), vmovl_s8(vget_high_s8(codes))};
+    const int16x8_t first = vreinterpretq_s16_u8(vec_halves(t[0], t[1], 0, in_pairs));
+    const int16x8_t second = vreinterpretq_s16_u8(vec_halves(t[2], t[3], 0, in_pairs));
+    const int8x16_t codes = vcombine_s8(vqmovn_s16(first), vqmovn_s16(second));
+    return vreinterpretq_u8_s8(vmaxq_s8(codes, vdupq_n_s8((int8_t)-e->max_code)));
+}
+
+MXQ_INLINE uint8x16_t vec_float_codes(const vec t[4], const vec x[4], const vec bias[4],
+                                      const struct mxq_element_info *e, int in_pairs)
+{
+    vec sums[4];
+    for (int k = 0; k < 4; k++)
+        sums[k] = vec_code(t[k], e->mantissa_bits);
+    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0, in_pairs), vreinterpretq_u8_u32(bias[0]));
+    const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(e->max_code));
+    const uint8x16_t signs = vshlq_u8(vec_bytes(x, 1, in_pairs), vdupq_n_s8((int8_t)(e->bits - 8)));
+    return vbslq_u8(vdupq_n_u8((uint8_t)(1 << (e->bits - 1))), signs, saturated);
+}
+
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+                                const struct mxq_element_info *e, enum mxq_type type)
+{
+    const int in_pairs = type == MXQ_BF16;
+    const uint8x16_t bytes = e->kind == MXQ_INTEGER ? vec_integer_codes(t, e, in_pairs)
+                                                    : vec_float_codes(t, x, bias, e, in_pairs);
+    vec_store_packed(out, bytes, e->bits);
+}
+
+/* The bytes of 16 codes. */
+MXQ_INLINE uint8x16_t vec_load_packed(const uint8_t *p, int bits)
+{
+    if (bits == 8)
+        return vld1q_u8(p);
+    uint32_t last = 0;
+    if (bits == 6)
+        memcpy(&last, p + 8, sizeof last);
+    return vcombine_u8(vld1_u8(p), vreinterpret_u8_u32(vdup_n_u32(last)));
+}
+
+/* 8 codes, number `half` of two halves of `packed`, at the top of 16-bit lanes, above other bits. */
+MXQ_INLINE uint16x8_t vec_codes_at_top(uint8x16_t packed, int half, int bits)
+{
+    static const uint8_t windows[3][16] = {{WINDOWS_8(4, 0)}, {WINDOWS_8(6, 0)}, {WINDOWS_8(8, 0)}};
+    static const int16_t shifts[3][8] = {
+        {WINDOW_SHIFTS(4), WINDOW_SHIFTS(4)}, {WINDOW_SHIFTS(6), WINDOW_SHIFTS(6)}, {0}};
+    const uint8x16_t at =
+        vaddq_u8(vld1q_u8(windows[bits / 2 - 2]), vdupq_n_u8((uint8_t)(half * bits)));
+    const uint16x8_t lanes = vreinterpretq_u16_u8(vqtbl1q_u8(packed, at));
+    return vshlq_u16(lanes, vld1q_s16(shifts[bits / 2 - 2]));
+}
+
+MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, const struct mxq_element_info *e)
+{
+    const uint8x16_t packed = vec_load_packed(p, e->bits);
+    const int is_integer = e->kind == MXQ_INTEGER;
+    /* Shifted right the sign is copied: copies and what was below the code are cleared. */
+    const int shift = is_integer ? 16 - e->bits : 6 - e->bits + e->mantissa_bits;
+    const int top = (1 << (e->bits - 1)) - 1;
+    const uint16x8_t mask = vdupq_n_u16((uint16_t)(0x8000 | top << (10 - e->mantissa_bits)));
     for (int i = 0; i < 2; i++) {
-        const uint16x8_t bits = vreinterpretq_u16_s16(wide[i]);
-        const uint16x8_t half =
-            mantissa_bits == 2 ? vshlq_n_u16(bits, 8)
-                               /* the sign was copied into all upper bits: clear the one below */
-                               : vandq_u16(vshlq_n_u16(bits, 7), vdupq_n_u16(0xBFFF));
+        const int16x8_t codes = vreinterpretq_s16_u16(vec_codes_at_top(packed, i, e->bits));
+        const int16x8_t low = vshlq_s16(codes, vdupq_n_s16((int16_t)-shift));
+        if (is_integer) {
+            value[2 * i] = vec_of_ps(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))));
+            value[2 * i + 1] = vec_of_ps(vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))));
+            continue;
+        }
+        const uint16x8_t half = vandq_u16(vreinterpretq_u16_s16(low), mask);
         value[2 * i] = vec_of_ps(vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(half))));
         value[2 * i + 1] = vec_of_ps(vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(half))));
     }
