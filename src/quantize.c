@@ -335,6 +335,9 @@ static void make_scales(const struct quantize *c, struct tile *t)
     const struct mxq_quantized *q = c->q;
     uint8_t *scales = q->scales + t->row / c->tile_rows * q->scales_stride +
                       t->col / c->length * mxq_scale_bytes(q->format.scale);
+    uint8_t again[sizeof(float)];
+    if (q->format.block_rows == 0) /* all tiles share one scale: the first writes it */
+        scales = t->row || t->col ? again : q->scales;
     const uint32_t least = bits_of(c->options->amax_floor);
     for (size_t b = 0; b < t->blocks; b++)
         if (t->amax[b] < least)
