@@ -107,6 +107,19 @@ void write_shape(struct mxq_text *text, const struct mxq_tensor *tensor)
     mxq_text_string(text, "]");
 }
 
+void write_options(struct mxq_text *text, const struct mxq_convert_options *options)
+{
+    mxq_text_string(text, options->format.name);
+    if (options->profile)
+        mxq_text_format(text, ", profile %s", options->profile);
+    if (options->scale_mode)
+        mxq_text_format(text, ", scale %s", mxq_scale_mode_name(options->scale_mode));
+    if (options->rounding)
+        mxq_text_format(text, ", round %s", mxq_rounding_name(options->rounding));
+    if (options->rounding == MXQ_STOCHASTIC)
+        mxq_text_format(text, " (seed %llu)", (unsigned long long)options->seed);
+}
+
 void table_cell(struct table *table, const char *format, ...)
 {
     if (table->count == table->capacity && !table->failed) {

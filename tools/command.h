@@ -64,6 +64,9 @@ double seconds_now(void);
 /* A number in JSON, with all its digits; what JSON cannot say is null. */
 void write_number(struct mxq_text *text, double number);
 
+/* "mxfp8, scale rceil, round stochastic (seed 7)"; what is as usual is left out. */
+void write_options(struct mxq_text *text, const struct mxq_convert_options *options);
+
 /* "[128, 352]" */
 void write_shape(struct mxq_text *text, const struct mxq_tensor *tensor);
 

@@ -2,6 +2,7 @@
 /* convert.c -- mxq convert: quantizes a model. */
 #include "convert.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +18,56 @@ struct arguments {
 
 /* ------------------------------------------ Options ------------------------------------------- */
 
-static int bad_value(const char *name, const char *value, const char *expected)
+/* Reports a value that is none of some names. */
+static int bad_name(const char *name, const char *value, mxq_name_fn *name_at)
 {
     char escaped[MXQ_IO_ESCAPED];
+    struct mxq_text names = {0};
+    for (size_t i = 0; name_at(i); i++)
+        mxq_text_format(&names, "%s%s", !i ? "" : name_at(i + 1) ? ", " : " or ", name_at(i));
     usage_error("--%s %s: expected %s", name, mxq_io_escape(escaped, value, MXQ_IO_NAME_LIMIT),
-                expected);
+                names.failed ? "another name" : names.data);
+    mxq_text_free(&names);
+    return 0;
+}
+
+/* Options that take one of some names. */
+static const struct named_option {
+    const char *name;
+    mxq_name_fn *name_at;
+} named_options[] = {{"format", mxq_format_name},
+                     {"profile", mxq_profile_at},
+                     {"scale", mxq_scale_mode_name},
+                     {"round", mxq_rounding_name},
+                     {"nonfinite", mxq_nonfinite_name}};
+
+static int take_named(struct mxq_convert_options *options, const struct named_option *option,
+                      const char *value)
+{
+    const int index = mxq_find_name(option->name_at, value);
+    if (index < 0)
+        return bad_name(option->name, value, option->name_at);
+    if (option->name_at == mxq_format_name)
+        return mxq_format_at((size_t)index, &options->format);
+    if (option->name_at == mxq_profile_at)
+        options->profile = mxq_profile_at((size_t)index);
+    else if (option->name_at == mxq_scale_mode_name)
+        options->scale_mode = (enum mxq_scale_mode)index;
+    else if (option->name_at == mxq_rounding_name)
+        options->rounding = (enum mxq_rounding)index;
+    else
+        options->nonfinite = (enum mxq_nonfinite)index;
+    return 1;
+}
+
+static int take_seed(struct mxq_convert_options *options, const char *value)
+{
+    char *end;
+    errno = 0;
+    options->seed = strtoull(value, &end, 10);
+    if (!errno && value[0] >= '0' && value[0] <= '9' && !*end && options->seed <= MXQ_MAX_SEED)
+        return 1;
+    usage_error("--seed must be an integer in 0 .. 2^53");
     return 0;
 }
 
@@ -31,15 +77,11 @@ static int take(void *context, const char *name, const char *value)
     const int taken = take_run_option(&a->run, name, value);
     if (taken >= 0)
         return taken;
-    if (!strcmp(name, "element"))
-        return mxq_find_element(value, &a->options.format.element) ||
-               bad_value(name, value, "e4m3 or e5m2");
-    if (!strcmp(name, "scale"))
-        return mxq_find_scale_mode(value, &a->options.scale_mode) ||
-               bad_value(name, value, "rceil, floor, ceil, even or ct");
-    if (!strcmp(name, "nonfinite"))
-        return mxq_find_nonfinite(value, &a->options.nonfinite) ||
-               bad_value(name, value, "error or nan");
+    for (size_t i = 0; i < sizeof named_options / sizeof *named_options; i++)
+        if (!strcmp(name, named_options[i].name))
+            return take_named(&a->options, &named_options[i], value);
+    if (!strcmp(name, "seed"))
+        return take_seed(&a->options, value);
     if (!strcmp(name, "skip") || !strcmp(name, "only"))
         return mxq_globs_add(name[0] == 's' ? &a->options.skip : &a->options.only, value);
     if (!strcmp(name, "force"))
@@ -71,12 +113,11 @@ static void write_result(struct mxq_text *text, const struct arguments *a,
     if (a->run.quiet)
         return;
     write_plan_table(text, plan);
-    mxq_text_format(text, "\n%s %s: MXFP8 %s, scale %s, %s -> %s",
-                    a->dry_run ? "would write" : "wrote",
-                    mxq_io_escape(escaped, output, MXQ_IO_PATH_LIMIT),
-                    a->options.format.element == MXQ_E4M3 ? "E4M3" : "E5M2",
-                    mxq_scale_mode_name(a->options.scale_mode),
-                    format_size(from, plan->source_bytes), format_size(to, plan->output_bytes));
+    mxq_text_format(text, "\n%s %s: ", a->dry_run ? "would write" : "wrote",
+                    mxq_io_escape(escaped, output, MXQ_IO_PATH_LIMIT));
+    write_options(text, &a->options);
+    mxq_text_format(text, ", %s -> %s", format_size(from, plan->source_bytes),
+                    format_size(to, plan->output_bytes));
     if (!a->dry_run)
         mxq_text_format(text, ", %.2f s, %s/s, %s", seconds,
                         format_size(rate, (uint64_t)((double)plan->source_bytes / seconds)),
@@ -154,6 +195,9 @@ static int run(const struct command *command, int argc, char **argv)
     if (!mxq_convert_options_init(&a.options))
         return mxq_io_exit_status(MXQ_IO_NO_MEMORY);
     int status = parse_options(command, argc, argv, take, &a, paths);
+    struct mxq_io_error error;
+    if (status < 0 && mxq_convert_options_check(&a.options, &error))
+        status = fail(&a, &error);
     if (status < 0)
         status = open_and_convert(&a, paths[0], paths[1]);
     mxq_convert_options_free(&a.options);
@@ -161,11 +205,17 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    {"element", "E", "element code: e4m3 (default) or e5m2"},
-    {"scale", "MODE", "rule of the shared scales: rceil (default), floor, ceil, even, ct"},
+    {"format", "NAME", "what to quantize to: mxfp8 (default), or one of those above"},
+    {"scale", "MODE",
+     "rule of the shared scales: default, rceil, floor, ceil, even, ct, mse, unit"},
+    {"round", "MODE",
+     "nearest-even (default), nearest-away, nearest-zero, toward-zero, stochastic"},
+    {"seed", "N", "of stochastic rounding (default: 0)"},
+    {"profile", "NAME", "scales and rounding as another producer has them, byte for byte"},
     {"skip", "GLOB", "keep tensors of this name as they are; may be repeated"},
     {"only", "GLOB", "quantize no tensors but those of this name; may be repeated"},
-    {"nonfinite", "WHAT", "NaN or infinity in a weight: error (default), or nan for its block"},
+    {"nonfinite", "WHAT",
+     "NaN or infinity in a weight: error (default), nan for its block, or clamp"},
     {"force", NULL, "replace an existing output file, or a folder that mxq wrote"},
     {"dry-run", NULL, "tell what would be done, and write nothing"},
     RUN_OPTIONS,
@@ -177,11 +227,21 @@ const struct command convert_command = {
     "SRC DST",
     2,
     "quantize a safetensors file or a Hugging Face model folder",
-    "Quantizes the linear layers of a model to MXFP8: 8-bit elements, and a power-of-two scale "
+    "Quantizes the linear layers of a model: to MXFP8, 8-bit elements with a power-of-two scale "
     "for\n"
-    "every 32 of them.  SRC is a safetensors file or a Hugging Face model folder, DST a new one.\n"
-    "Embeddings, the output head, norms, biases, routers and rows that are no multiple of 32 are\n"
-    "kept as they are.  DST appears only when it is complete.\n"
+    "every 32 of them, or to another format.  SRC is a safetensors file or a Hugging Face model\n"
+    "folder, DST a new one.  Embeddings, the output head, norms, biases, routers and rows that "
+    "are\n"
+    "no whole blocks are kept as they are.  DST appears only when it is complete.\n"
+    "\n"
+    "Formats:\n"
+    "  mxfp8, mxfp8-e5m2, mxfp6-e2m3, mxfp6-e3m2, mxfp4, mxint8   OCP MX: a power of two for 32\n"
+    "  nvfp4                                 4 bits, an FP8 scale for 16, one scale for the "
+    "tensor\n"
+    "  fp8-tensor, fp8-channel, fp8-group, fp8-block   FP8, an F32 scale for the tensor, a row,\n"
+    "                                        1 x 128 or 128 x 128 values\n"
+    "  int8-tensor, int8-channel, q8-0       INT8, a scale for the tensor, a row, or 32 values\n"
+    "Profiles: ocp, nvidia, torchao-floor, compressed-tensors, ggml, deepseek\n"
     "\n"
     "Examples:\n"
     "  mxq convert Llama-3-8B Llama-3-8B-MXFP8\n"
@@ -190,8 +250,10 @@ const struct command convert_command = {
     "      first see what would be quantized, and what kept, and why\n"
     "  mxq convert --skip '*.down_proj.weight' --skip 'model.layers.0.*' Llama-3-8B out\n"
     "      keep some layers in full precision\n"
-    "  mxq convert --scale floor --element e5m2 model.safetensors model-e5m2.safetensors\n"
-    "      one file, other formats\n",
+    "  mxq convert --format fp8-block Llama-3-8B Llama-3-8B-FP8\n"
+    "      DeepSeek-V3's layout, which also servers on CPUs load\n"
+    "  mxq convert --format mxfp4 --scale floor model.safetensors model-mxfp4.safetensors\n"
+    "      one file, with the scales of the OCP text\n",
     options,
     run,
 };

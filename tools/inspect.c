@@ -37,7 +37,7 @@ static void describe_config(struct mxq_text *text, const struct mxq_model *model
     json_decref(config);
 }
 
-/* "MXFP8 e4m3, scale rceil (mxq 0.1.0)", "modelopt MXFP8" or "not quantized". */
+/* "mxfp8, scale floor (mxq 0.1.0)", "modelopt MXFP8" or "not quantized". */
 static void describe_scheme(struct mxq_text *text, const struct mxq_model *model)
 {
     const struct mxq_safetensors *first = &model->shards[0].header;
@@ -49,10 +49,8 @@ static void describe_scheme(struct mxq_text *text, const struct mxq_model *model
     if (recorded && version &&
         !mxq_convert_options_read(&options, recorded, version, model->path, &unused)) {
         char escaped[MXQ_IO_ESCAPED];
-        mxq_text_format(text, "MXFP8 %s, scale %s (mxq %s)",
-                        mxq_element_name(options.format.element),
-                        mxq_scale_mode_name(options.scale_mode),
-                        mxq_io_escape(escaped, version, MXQ_IO_NAME_LIMIT));
+        write_options(text, &options);
+        mxq_text_format(text, " (mxq %s)", mxq_io_escape(escaped, version, MXQ_IO_NAME_LIMIT));
         mxq_convert_options_free(&options);
     } else if (model->config) {
         describe_config(text, model);

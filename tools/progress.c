@@ -27,7 +27,7 @@ struct progress *progress_begin(const struct mxq_plan *plan, const char *verb)
         return NULL;
     p->verb = verb;
     p->is_terminal = isatty(STDERR_FILENO);
-    p->total = plan->source_bytes;
+    p->total = plan->source_bytes + plan->amax_bytes;
     p->start = p->file_start = seconds_now();
     pthread_mutex_init(&p->lock, NULL);
     return p;

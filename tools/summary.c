@@ -60,7 +60,7 @@ static struct line *make_lines(const struct mxq_plan *plan, size_t *count)
             const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
             struct line *line = &lines[*count];
             *line = (struct line){pattern_of(t->source->name), t, 1,
-                                  t->source->end - t->source->begin, t->bytes + t->scales_bytes};
+                                  t->source->end - t->source->begin, mxq_plan_tensor_bytes(t)};
             *count += line->pattern != NULL;
         }
     return lines;
@@ -129,7 +129,7 @@ static void write_tensor_json(struct mxq_text *text, const struct mxq_plan_file 
         mxq_text_format(text, ", \"reason\": \"%s\"", mxq_decision_key(t->decision));
     mxq_text_format(text, ", \"source_bytes\": %llu, \"output_bytes\": %llu}",
                     (unsigned long long)(t->source->end - t->source->begin),
-                    (unsigned long long)(t->bytes + t->scales_bytes));
+                    (unsigned long long)(mxq_plan_tensor_bytes(t)));
 }
 
 static void write_notes_json(struct mxq_text *text, const struct mxq_plan *plan)

@@ -29,20 +29,25 @@ static int take(void *context, const char *name, const char *value)
 
 /* ------------------------------------------ Results ------------------------------------------- */
 
-static double share(uint64_t count, const struct mxq_quality *q)
+static uint64_t count_values(const struct mxq_statistics *s)
 {
-    return q->elements ? (double)count / (double)q->elements : 0;
+    return s->values + s->nonfinite;
 }
 
-static void write_row(struct table *table, const char *name, const struct mxq_quality *q)
+static double share(uint64_t count, const struct mxq_statistics *s)
+{
+    return count_values(s) ? (double)count / (double)count_values(s) : 0;
+}
+
+static void write_row(struct table *table, const char *name, const struct mxq_statistics *s)
 {
     table_cell(table, "%s", name);
-    table_cell(table, "%.2f", mxq_quality_sqnr(q));
-    table_cell(table, "%.8f", mxq_quality_cosine(q));
-    table_cell(table, "%.3g", q->largest);
-    table_cell(table, "%.4f %%", 100 * share(q->saturated, q));
-    table_cell(table, "%.4f %%", 100 * share(q->flushed, q));
-    table_cell(table, "%llu", (unsigned long long)q->nan);
+    table_cell(table, "%.2f", mxq_sqnr(s));
+    table_cell(table, "%.8f", mxq_cosine(s));
+    table_cell(table, "%.3g", s->max_error);
+    table_cell(table, "%.4f %%", 100 * share(s->saturated, s));
+    table_cell(table, "%.4f %%", 100 * share(s->flushed, s));
+    table_cell(table, "%llu", (unsigned long long)s->nonfinite);
 }
 
 static void write_table(struct mxq_text *text, const struct mxq_verification *v)
@@ -58,23 +63,23 @@ static void write_table(struct mxq_text *text, const struct mxq_verification *v)
             const struct mxq_plan_tensor *t = &v->plan.files[i].tensors[j];
             if (t->decision == MXQ_QUANTIZE)
                 write_row(&table, mxq_io_escape(escaped, t->source->name, MXQ_IO_NAME_LIMIT),
-                          &v->qualities[i][j]);
+                          &v->statistics[i][j]);
         }
     write_row(&table, "total", &v->total);
     table_write(&table, text);
 }
 
-static void write_quality_json(struct mxq_text *text, const struct mxq_quality *q)
+static void write_statistics_json(struct mxq_text *text, const struct mxq_statistics *s)
 {
-    mxq_text_format(text, "\"elements\": %llu, \"sqnr_db\": ", (unsigned long long)q->elements);
-    write_number(text, mxq_quality_sqnr(q));
+    mxq_text_format(text, "\"elements\": %llu, \"sqnr_db\": ", (unsigned long long)count_values(s));
+    write_number(text, mxq_sqnr(s));
     mxq_text_string(text, ", \"cosine\": ");
-    write_number(text, mxq_quality_cosine(q));
+    write_number(text, mxq_cosine(s));
     mxq_text_string(text, ", \"max_abs_error\": ");
-    write_number(text, q->largest);
+    write_number(text, s->max_error);
     mxq_text_format(text, ", \"saturated\": %llu, \"flushed_to_zero\": %llu, \"nan\": %llu",
-                    (unsigned long long)q->saturated, (unsigned long long)q->flushed,
-                    (unsigned long long)q->nan);
+                    (unsigned long long)s->saturated, (unsigned long long)s->flushed,
+                    (unsigned long long)s->nonfinite);
 }
 
 static void write_json(struct mxq_text *text, const struct mxq_verification *v, int passed)
@@ -90,7 +95,7 @@ static void write_json(struct mxq_text *text, const struct mxq_verification *v, 
     mxq_text_string(text, ", \"options\": ");
     mxq_convert_options_write(&v->options, text);
     mxq_text_string(text, ", \"total\": {");
-    write_quality_json(text, &v->total);
+    write_statistics_json(text, &v->total);
     mxq_text_string(text, "}, \"tensors\": [");
     int first = 1;
     for (size_t i = 0; i < v->plan.count; i++)
@@ -101,7 +106,7 @@ static void write_json(struct mxq_text *text, const struct mxq_verification *v, 
             mxq_text_string(text, first ? "\n  {\"name\": " : ",\n  {\"name\": ");
             mxq_text_json(text, t->source->name);
             mxq_text_string(text, ", ");
-            write_quality_json(text, &v->qualities[i][j]);
+            write_statistics_json(text, &v->statistics[i][j]);
             mxq_text_string(text, "}");
             first = 0;
         }
@@ -116,10 +121,10 @@ static const struct mxq_plan_tensor *find_below(const struct mxq_verification *v
     *smallest = bound;
     for (size_t i = 0; i < v->plan.count; i++)
         for (size_t j = 0; j < v->plan.files[i].count; j++) {
-            const struct mxq_quality *q = &v->qualities[i][j];
+            const struct mxq_statistics *s = &v->statistics[i][j];
             /* Written so that a ratio that is no number fails, too. */
-            if (q->elements && !(mxq_quality_sqnr(q) >= *smallest)) {
-                *smallest = mxq_quality_sqnr(q);
+            if (count_values(s) && !(mxq_sqnr(s) >= *smallest)) {
+                *smallest = mxq_sqnr(s);
                 found = v->plan.files[i].tensors + j;
             }
         }
@@ -137,10 +142,12 @@ static int report(const struct arguments *a, const struct mxq_verification *v)
         write_json(&text, v, passed);
     } else if (!a->run.quiet) {
         write_table(&text, v);
-        if (passed)
-            mxq_text_format(&text, "\nok: every byte is what mxq %s writes for %s, scale %s\n",
-                            MXQ_VERSION_STRING, mxq_element_name(v->options.format.element),
-                            mxq_scale_mode_name(v->options.scale_mode));
+        if (passed) {
+            mxq_text_string(&text,
+                            "\nok: every byte is what mxq " MXQ_VERSION_STRING " writes for ");
+            write_options(&text, &v->options);
+            mxq_text_string(&text, "\n");
+        }
     }
     int status = passed ? 0 : mxq_io_exit_status(MXQ_IO_MISMATCH);
     status = print_text(&text, status);

@@ -5,33 +5,63 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum mxq_io_code mxq_quantize_values(const struct mxq_plan_tensor *tensor,
-                                     const struct mxq_convert_options *options, uint64_t first,
-                                     size_t count, void *values, uint8_t *elements, uint8_t *scales,
-                                     const char *path, struct mxq_io_error *error)
+#include "amax.h"
+
+static enum mxq_io_code fail_quantize(const struct mxq_chunk *chunk, size_t cols,
+                                      const struct mxq_error *detail, const char *path,
+                                      struct mxq_io_error *error)
 {
-    /* Rows are whole blocks without gaps, so any run of blocks is a matrix of one row. */
-    const struct mxq_matrix x = {values, tensor->type, 1, count, count};
-    const struct mxq_quantized q = {options->format, 1, count, elements, count, scales, count};
-    struct mxq_quantize_options how = MXQ_QUANTIZE_OPTIONS;
-    how.scale_mode = options->scale_mode;
-    how.nonfinite = options->nonfinite;
-    struct mxq_error detail;
-    const enum mxq_status status = mxq_quantize(&q, &x, &how, &detail);
-    if (status == MXQ_OK)
-        return MXQ_IO_OK;
-    if (status != MXQ_ERR_NONFINITE)
+    const struct mxq_tensor *source = chunk->tensor->source;
+    if (detail->status != MXQ_ERR_NONFINITE)
         return mxq_io_fail(error, MXQ_IO_SYSTEM,
-                           (struct mxq_io_place){path, MXQ_IO_NOWHERE, tensor->source->name},
-                           "cannot quantize: %s", detail.what);
-    const uint64_t index = first + detail.col;
-    const uint64_t cols = tensor->source->shape[1];
+                           (struct mxq_io_place){path, MXQ_IO_NOWHERE, source->name},
+                           "cannot quantize: %s", detail->what);
+    const uint64_t index = chunk->first + detail->row * cols + detail->col;
     return mxq_io_fail(error, MXQ_IO_NONFINITE,
-                       (struct mxq_io_place){path, MXQ_IO_NOWHERE, tensor->source->name},
+                       (struct mxq_io_place){path, MXQ_IO_NOWHERE, source->name},
                        "a weight is a NaN or an infinity: element = %llu (row %llu, column %llu); "
-                       "--nonfinite nan would keep such blocks as NaN",
-                       (unsigned long long)index, (unsigned long long)(index / cols),
-                       (unsigned long long)(index % cols));
+                       "--nonfinite nan would keep such blocks as NaN, clamp the largest element",
+                       (unsigned long long)index, (unsigned long long)(index / source->shape[1]),
+                       (unsigned long long)(index % source->shape[1]));
+}
+
+enum mxq_io_code mxq_quantize_chunk(struct mxq_quantizing *q, const struct mxq_chunk *chunk,
+                                    const char *path, struct mxq_io_error *error)
+{
+    const struct mxq_format *format = q->format;
+    const size_t cols =
+        mxq_format_is_flat(format) ? chunk->count : (size_t)chunk->tensor->source->shape[1];
+    const size_t rows = chunk->count / cols;
+    const struct mxq_matrix x = {q->values, chunk->tensor->type, rows, cols, cols};
+    struct mxq_quantize_options how;
+    struct mxq_sizes sizes;
+    struct mxq_error detail;
+    float tensor_scale;
+    enum mxq_status status = mxq_make_quantize_options(q->options, format, &how, &detail);
+    if (!status) {
+        status = mxq_quantized_sizes(format, rows, cols, &sizes);
+        detail = (struct mxq_error){status, "a size overflows", 0, 0};
+    }
+    if (!status) {
+        const struct mxq_quantized to = {*format,
+                                         rows,
+                                         cols,
+                                         q->elements,
+                                         sizes.elements_row_bytes,
+                                         q->scales,
+                                         sizes.scales_row_bytes,
+                                         format->scale == MXQ_E4M3_SCALE ? &tensor_scale : NULL};
+        how.first_index = chunk->first;
+        how.statistics = q->statistics;
+        how.amax = q->amax;
+        how.amax_count = q->amax != NULL;
+        status = mxq_quantize(&to, &x, &how, &detail);
+    }
+    if (status)
+        return fail_quantize(chunk, cols, &detail, path, error);
+    if (format->scale == MXQ_E4M3_SCALE)
+        q->tensor_scale = 1 / tensor_scale;
+    return MXQ_IO_OK;
 }
 
 /* ------------------------------------ One file of weights ------------------------------------- */
@@ -40,6 +70,8 @@ struct conversion {
     const struct mxq_convert_options *options;
     const struct mxq_reader *reader;
     const struct mxq_output *output;
+    const float *amaxes;
+    struct mxq_chunk_sizes sizes;
     _Atomic uint64_t written; /* bytes of elements and kept values */
 };
 
@@ -53,31 +85,43 @@ static void note_written(struct conversion *c, uint64_t bytes)
         mxq_output_start_writeback(c->output);
 }
 
+static enum mxq_io_code quantize_chunk(struct conversion *c, const struct mxq_chunk *chunk,
+                                       uint8_t *values, struct mxq_io_error *error)
+{
+    const struct mxq_plan_tensor *t = chunk->tensor;
+    const struct mxq_chunk_place place = mxq_place_chunk(chunk, &t->format.format);
+    struct mxq_quantizing q = {.options = c->options,
+                               .format = &t->format.format,
+                               .amax = mxq_amax_of(t, c->amaxes),
+                               .values = values,
+                               .elements = values + c->sizes.source,
+                               .scales = values + c->sizes.source + c->sizes.elements};
+    enum mxq_io_code code = mxq_quantize_chunk(&q, chunk, c->reader->path, error);
+    if (!code)
+        code = mxq_output_write(c->output, q.elements, place.elements_bytes,
+                                t->begin[MXQ_ELEMENTS_PART] + place.elements_begin, error);
+    /* One scale for all is the same from every chunk. */
+    if (!code && (chunk->first == 0 || t->format.format.block_rows))
+        code = mxq_output_write(c->output, q.scales, place.scales_bytes,
+                                t->begin[MXQ_SCALES_PART] + place.scales_begin, error);
+    if (!code && chunk->first == 0 && t->bytes[MXQ_TENSOR_SCALE_PART])
+        code = mxq_output_write(c->output, &q.tensor_scale, sizeof q.tensor_scale,
+                                t->begin[MXQ_TENSOR_SCALE_PART], error);
+    return code;
+}
+
 static enum mxq_io_code convert_chunk(void *context, const struct mxq_chunk *chunk, void *scratch,
                                       struct mxq_io_error *error)
 {
     struct conversion *c = context;
     const struct mxq_plan_tensor *t = chunk->tensor;
-    char *values = scratch;
     enum mxq_io_code code =
-        mxq_read(c->reader, values, chunk->source_bytes, chunk->source_begin, error);
-    if (code)
-        return code;
-    if (t->decision != MXQ_QUANTIZE) {
-        code = mxq_output_write(c->output, values, chunk->count, t->begin + chunk->first, error);
-    } else {
-        const uint32_t block = c->options->format.block_cols;
-        uint8_t *elements = (uint8_t *)values + MXQ_CHUNK_BYTES;
-        uint8_t *scales = elements + MXQ_CHUNK_VALUES;
-        code = mxq_quantize_values(t, c->options, chunk->first, chunk->count, values, elements,
-                                   scales, c->reader->path, error);
-        if (!code)
-            code =
-                mxq_output_write(c->output, elements, chunk->count, t->begin + chunk->first, error);
-        if (!code)
-            code = mxq_output_write(c->output, scales, chunk->count / block,
-                                    t->scales_begin + chunk->first / block, error);
-    }
+        mxq_read(c->reader, scratch, chunk->source_bytes, chunk->source_begin, error);
+    if (!code && t->decision == MXQ_QUANTIZE)
+        code = quantize_chunk(c, chunk, scratch, error);
+    else if (!code)
+        code = mxq_output_write(c->output, scratch, chunk->count,
+                                t->begin[MXQ_ELEMENTS_PART] + chunk->first, error);
     if (!code)
         note_written(c, chunk->count);
     return code;
@@ -85,7 +129,7 @@ static enum mxq_io_code convert_chunk(void *context, const struct mxq_chunk *chu
 
 static enum mxq_io_code convert_file(const struct mxq_model *model,
                                      const struct mxq_plan_file *file,
-                                     const struct mxq_convert_options *options,
+                                     const struct mxq_convert_options *options, const float *amaxes,
                                      const struct mxq_target *target,
                                      const struct mxq_workers *workers,
                                      const struct mxq_monitor *monitor, struct mxq_io_error *error)
@@ -97,13 +141,15 @@ static enum mxq_io_code convert_file(const struct mxq_model *model,
     struct mxq_output output;
     code = mxq_output_create(&output, target, file->shard->name, file->bytes, error);
     if (!code) {
-        struct conversion c = {options, &source.reader, &output, 0};
+        struct conversion c = {options, &source.reader, &output, amaxes, mxq_chunk_sizes(file), 0};
+        const struct mxq_sweep sweep = {.file = file,
+                                        .visit = convert_chunk,
+                                        .context = &c,
+                                        .scratch_bytes =
+                                            c.sizes.source + c.sizes.elements + c.sizes.scales};
         code = mxq_output_write(&output, file->header.data, file->header.bytes, 0, error);
         if (!code)
-            code = mxq_sweep(file, workers, monitor,
-                             MXQ_CHUNK_BYTES + MXQ_CHUNK_VALUES +
-                                 MXQ_CHUNK_VALUES / options->format.block_cols,
-                             convert_chunk, &c, error);
+            code = mxq_sweep(&sweep, workers, monitor, error);
         if (!code)
             code = mxq_file_check_identity(&source, &file->shard->identity, error);
         if (!code)
@@ -183,13 +229,18 @@ enum mxq_io_code mxq_convert(const struct mxq_model *model, const struct mxq_pla
                              const struct mxq_workers *workers, const struct mxq_monitor *monitor,
                              struct mxq_io_error *error)
 {
-    enum mxq_io_code code = MXQ_IO_OK;
+    float *amaxes;
+    enum mxq_io_code code = mxq_find_amaxes(model, plan, workers, monitor, &amaxes, error);
+    if (code)
+        return code;
     for (size_t i = 0; !code && i < model->companion_count; i++)
         code = copy_companion(model, model->companions[i], target, error);
     for (size_t i = 0; !code && i < plan->document_count; i++)
         code = write_document(&plan->documents[i], target, error);
     for (size_t i = 0; !code && i < plan->count; i++)
-        code = convert_file(model, &plan->files[i], options, target, workers, monitor, error);
+        code =
+            convert_file(model, &plan->files[i], options, amaxes, target, workers, monitor, error);
+    free(amaxes);
     if (!code && monitor->is_interrupted && monitor->is_interrupted(monitor->context))
         code = mxq_io_fail(error, MXQ_IO_INTERRUPTED,
                            (struct mxq_io_place){NULL, MXQ_IO_NOWHERE, NULL}, "interrupted");

@@ -5,6 +5,8 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "scheme.h"
+
 static const struct {
     const char *key;
     const char *words;
@@ -133,7 +135,7 @@ enum mxq_decision mxq_decide(const struct mxq_tensor *tensor,
         return MXQ_KEEP_DTYPE;
     if (!tensor->elements)
         return MXQ_KEEP_EMPTY;
-    if (tensor->shape[1] % options->format.block_cols)
+    if (!mxq_format_takes_row(&options->format.format, tensor->shape[1]))
         return MXQ_KEEP_ROW_LENGTH;
     if (options->only.count && !matches_glob(&options->only, tensor->name))
         return MXQ_KEEP_ONLY;
@@ -144,8 +146,9 @@ enum mxq_decision mxq_decide(const struct mxq_tensor *tensor,
 
 int mxq_is_quantized(const struct mxq_tensor *tensor)
 {
-    static const char *const suffixes[] = {".weight_scale", ".weight_scale_inv", ".weight_scale_2",
-                                           ".weight_packed", ".weight_shape"};
+    static const char *const suffixes[] = {".weight_scale",   ".weight_scale_inv",
+                                           ".weight_scale_2", ".weight_packed",
+                                           ".weight_shape",   ".weight_global_scale"};
     const unsigned bits = mxq_dtype_bits(tensor->dtype);
     const int is_integer = tensor->dtype == MXQ_DTYPE_BOOL || tensor->dtype == MXQ_DTYPE_U8 ||
                            tensor->dtype == MXQ_DTYPE_I8;

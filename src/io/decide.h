@@ -19,7 +19,7 @@
     MXQ_DECISION(KEEP_RANK,       "rank",       "no matrix")                                       \
     MXQ_DECISION(KEEP_DTYPE,      "dtype",      "not F32, BF16 or F16")                            \
     MXQ_DECISION(KEEP_EMPTY,      "empty",      "empty")                                           \
-    MXQ_DECISION(KEEP_ROW_LENGTH, "row_length", "row length is no multiple of 32")                 \
+    MXQ_DECISION(KEEP_ROW_LENGTH, "row_length", "rows are no whole blocks")                 \
     MXQ_DECISION(KEEP_SKIP,       "skip",       "matches --skip")                                  \
     MXQ_DECISION(KEEP_ONLY,       "only",       "matches no --only")
 /* clang-format on */

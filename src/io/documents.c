@@ -119,23 +119,74 @@ static void write_layers(struct mxq_text *text, const struct layers *layers, con
 
 /* ---------------------------------------- config.json ----------------------------------------- */
 
-static void write_quantization_config(struct mxq_text *text, enum mxq_element element,
-                                      const struct layers *layers, const char *version)
+/* What the writers of a config know. */
+struct config {
+    const struct mxq_convert_options *options;
+    const struct mxq_scheme *scheme;
+    const struct layers *layers; /* that are not quantized */
+};
+
+static void write_modelopt(struct mxq_text *text, const struct config *c)
 {
-    if (element == MXQ_E4M3)
-        mxq_text_string(text, "{\n    \"quant_method\": \"modelopt\",\n"
-                              "    \"quant_algo\": \"MXFP8\",\n");
-    else
-        mxq_text_format(text,
-                        "{\n    \"quant_method\": \"mxq\",\n    \"fmt\": \"%s\",\n"
-                        "    \"scale_fmt\": \"ue8m0\",\n    \"weight_block_size\": [1, 32],\n",
-                        mxq_element_name(element));
-    mxq_text_string(text, "    \"ignore\": ");
-    write_layers(text, layers, "    ");
-    mxq_text_format(text, ",\n    \"producer\": {\n      \"name\": \"%s\",\n      \"version\": ",
-                    element == MXQ_E4M3 ? PRODUCER_NAME : "mxq");
-    mxq_text_json(text, element == MXQ_E4M3 ? PRODUCER_VERSION : version);
-    mxq_text_string(text, "\n    }\n  }");
+    mxq_text_string(text, "    \"quant_method\": \"modelopt\",\n    \"quant_algo\": \"MXFP8\",\n"
+                          "    \"ignore\": ");
+    write_layers(text, c->layers, "    ");
+    mxq_text_string(text, ",\n    \"producer\": {\n      \"name\": \"" PRODUCER_NAME
+                          "\",\n      \"version\": \"" PRODUCER_VERSION "\"\n    }");
+}
+
+static void write_compressed_tensors(struct mxq_text *text, const struct config *c)
+{
+    mxq_text_format(text,
+                    "    \"quant_method\": \"compressed-tensors\",\n    \"format\": \"%s\",\n"
+                    "    \"quantization_status\": \"compressed\",\n    \"config_groups\": {\n"
+                    "      \"group_0\": {\n        \"targets\": [\"Linear\"],\n"
+                    "        \"weights\": %s,\n        \"input_activations\": %s,\n"
+                    "        \"output_activations\": null\n      }\n    },\n    \"ignore\": ",
+                    c->scheme->kind, c->scheme->weights, c->scheme->activations);
+    write_layers(text, c->layers, "    ");
+    mxq_text_string(text, ",\n    \"kv_cache_scheme\": null,\n    \"version\": \"0.15.0\"");
+}
+
+static void write_fp8(struct mxq_text *text, const struct config *c)
+{
+    const struct mxq_format *format = &c->options->format.format;
+    mxq_text_string(text, "    \"quant_method\": \"fp8\",\n    \"fmt\": \"e4m3\",\n");
+    if (c->options->scale_mode == MXQ_SCALE_RCEIL)
+        mxq_text_string(text, "    \"scale_fmt\": \"ue8m0\",\n"); /* powers of two */
+    mxq_text_format(text,
+                    "    \"activation_scheme\": \"dynamic\",\n"
+                    "    \"weight_block_size\": [%u, %u],\n    \"ignored_layers\": ",
+                    format->block_rows, format->block_cols);
+    write_layers(text, c->layers, "    ");
+    mxq_text_string(text, ",\n    \"modules_to_not_convert\": ");
+    write_layers(text, c->layers, "    ");
+}
+
+static void write_mxq(struct mxq_text *text, const struct config *c)
+{
+    const struct mxq_format_info *format = &c->options->format;
+    mxq_text_format(text,
+                    "    \"quant_method\": \"mxq\",\n    \"format\": \"%s\",\n"
+                    "    \"weight_block_size\": [%u, %u],\n    \"ignore\": ",
+                    format->name, format->format.block_rows, format->format.block_cols);
+    write_layers(text, c->layers, "    ");
+    mxq_text_string(text, ",\n    \"producer\": {\n      \"name\": \"mxq\",\n"
+                          "      \"version\": ");
+    mxq_text_json(text, c->options->version);
+    mxq_text_string(text, "\n    }");
+}
+
+static void write_quantization_config(struct mxq_text *text, const struct config *c)
+{
+    static void (*const writers[])(struct mxq_text * text, const struct config *c) = {
+        [MXQ_CONFIG_MXQ] = write_mxq,
+        [MXQ_CONFIG_MODELOPT] = write_modelopt,
+        [MXQ_CONFIG_COMPRESSED_TENSORS] = write_compressed_tensors,
+        [MXQ_CONFIG_FP8] = write_fp8};
+    mxq_text_string(text, "{\n");
+    writers[c->scheme->config](text, c);
+    mxq_text_string(text, "\n  }");
 }
 
 static enum mxq_io_code fail_config(const char *path, const struct mxq_json_fault *fault,
@@ -190,8 +241,7 @@ static void splice_config(struct mxq_text *text, const struct mxq_model *model, 
 }
 
 static enum mxq_io_code make_config(struct mxq_plan *plan, const struct mxq_model *model,
-                                    const struct mxq_convert_options *options,
-                                    const struct layers *layers, struct mxq_io_error *error)
+                                    const struct config *written, struct mxq_io_error *error)
 {
     char *path = mxq_join_path(model->path, "config.json");
     if (!path)
@@ -205,7 +255,7 @@ static enum mxq_io_code make_config(struct mxq_plan *plan, const struct mxq_mode
     if (code)
         return code;
     struct mxq_text value = {0};
-    write_quantization_config(&value, options->format.element, layers, options->version);
+    write_quantization_config(&value, written);
     struct mxq_text *text = add_document(plan, "config.json");
     if (!value.failed)
         splice_config(text, model, value.data);
@@ -228,18 +278,43 @@ static void make_hf_quant_config(struct mxq_plan *plan, const struct layers *lay
 
 /* ----------------------------------------- The index ------------------------------------------ */
 
+/* A name, as the first bytes of the source's and what is behind them. */
 struct placed {
     const char *name;
+    size_t bytes;
     const char *suffix;
     const char *shard;
 };
 
-/* Orders "M.weight" before "M.weight_scale", and both among all others, byte by byte. */
+/* The character at a place of a name, 0 behind its end. */
+static char character(const struct placed *p, size_t at)
+{
+    return at < p->bytes ? p->name[at] : p->suffix[at - p->bytes];
+}
+
+/* Orders names byte by byte. */
 static int compare_placed(const void *a, const void *b)
 {
     const struct placed *x = a, *y = b;
-    const int order = strcmp(x->name, y->name);
-    return order ? order : strcmp(x->suffix, y->suffix);
+    size_t at = 0;
+    while (character(x, at) && character(x, at) == character(y, at))
+        at++;
+    return (unsigned char)character(x, at) - (unsigned char)character(y, at);
+}
+
+/* Adds what a tensor is in the output; returns how many that are. */
+static size_t place_parts(struct placed *to, const struct mxq_plan_tensor *t, const char *shard)
+{
+    const char *name = t->source->name;
+    const size_t bytes = strlen(name);
+    size_t count = 0;
+    if (t->decision != MXQ_QUANTIZE)
+        to[count++] = (struct placed){name, bytes, "", shard};
+    for (unsigned part = 0; part < MXQ_PARTS && t->decision == MXQ_QUANTIZE; part++)
+        if (t->bytes[part])
+            to[count++] =
+                (struct placed){name, bytes - strlen(".weight"), t->scheme->suffixes[part], shard};
+    return count;
 }
 
 static enum mxq_io_code make_index(struct mxq_plan *plan, const struct mxq_model *model,
@@ -247,19 +322,15 @@ static enum mxq_io_code make_index(struct mxq_plan *plan, const struct mxq_model
 {
     size_t count = 0;
     for (size_t i = 0; i < plan->count; i++)
-        count += plan->files[i].count;
-    struct placed *all = malloc((count + plan->quantized + 1) * sizeof *all);
+        count += plan->files[i].entries;
+    struct placed *all = malloc((count + 1) * sizeof *all);
     if (!all)
         return mxq_io_fail_memory(error, model->path);
     count = 0;
     for (size_t i = 0; i < plan->count; i++)
-        for (size_t j = 0; j < plan->files[i].count; j++) {
-            const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
-            const char *shard = plan->files[i].shard->name;
-            all[count++] = (struct placed){t->source->name, "", shard};
-            if (t->decision == MXQ_QUANTIZE)
-                all[count++] = (struct placed){t->source->name, "_scale", shard};
-        }
+        for (size_t j = 0; j < plan->files[i].count; j++)
+            count +=
+                place_parts(all + count, &plan->files[i].tensors[j], plan->files[i].shard->name);
     qsort(all, count, sizeof *all, compare_placed);
     struct mxq_text *text = add_document(plan, model->index_name);
     mxq_text_string(text, "{\n  \"metadata\": {\n");
@@ -270,7 +341,7 @@ static enum mxq_io_code make_index(struct mxq_plan *plan, const struct mxq_model
                     (unsigned long long)plan->output_bytes);
     for (size_t i = 0; i < count; i++) {
         struct mxq_text name = {0};
-        mxq_text_string(&name, all[i].name);
+        mxq_text_bytes(&name, all[i].name, all[i].bytes);
         mxq_text_string(&name, all[i].suffix);
         mxq_text_string(text, i ? ",\n    " : "\n    ");
         if (!name.failed)
@@ -288,15 +359,13 @@ static enum mxq_io_code make_index(struct mxq_plan *plan, const struct mxq_model
 /* ---------------------------------------- All of them ----------------------------------------- */
 
 static void note_readers(struct mxq_plan *plan, const struct mxq_model *model,
-                         enum mxq_element element)
+                         const struct mxq_scheme *scheme)
 {
-    if (!model->config)
+    if (model->folder >= 0 && !model->config)
         mxq_text_string(&plan->notes, "the source has no config.json, so the output has none\n");
-    mxq_text_string(&plan->notes,
-                    element == MXQ_E4M3
-                        ? "the output is in ModelOpt's MXFP8 layout, for vLLM, TensorRT-LLM and "
-                          "SGLang; transformers does not know it and would read wrong values\n"
-                        : MXQ_NOTE_E5M2);
+    /* A single file is for whoever reads its names. */
+    if (model->folder >= 0 || scheme->config == MXQ_CONFIG_MXQ)
+        mxq_text_format(&plan->notes, "%s\n", scheme->note);
 }
 
 enum mxq_io_code mxq_documents_make(struct mxq_plan *plan, const struct mxq_model *model,
@@ -304,11 +373,13 @@ enum mxq_io_code mxq_documents_make(struct mxq_plan *plan, const struct mxq_mode
                                     struct mxq_io_error *error)
 {
     struct layers layers = {0};
-    enum mxq_io_code code =
-        find_layers(plan, &layers) ? MXQ_IO_OK : mxq_io_fail_memory(error, model->path);
+    const struct config config = {options, mxq_scheme_find(&options->format), &layers};
+    enum mxq_io_code code = MXQ_IO_OK;
+    if (model->folder >= 0 && !find_layers(plan, &layers))
+        code = mxq_io_fail_memory(error, model->path);
     if (!code && model->config)
-        code = make_config(plan, model, options, &layers, error);
-    if (!code && options->format.element == MXQ_E4M3)
+        code = make_config(plan, model, &config, error);
+    if (!code && model->folder >= 0 && config.scheme->config == MXQ_CONFIG_MODELOPT)
         make_hf_quant_config(plan, &layers);
     if (!code && model->index_name)
         code = make_index(plan, model, error);
@@ -317,6 +388,6 @@ enum mxq_io_code mxq_documents_make(struct mxq_plan *plan, const struct mxq_mode
         if (plan->documents[i].text.failed)
             code = mxq_io_fail_memory(error, model->path);
     if (!code)
-        note_readers(plan, model, options->format.element);
+        note_readers(plan, model, config.scheme);
     return code;
 }

@@ -6,61 +6,56 @@
 #include <string.h>
 
 #include "json.h"
+#include "scheme.h"
 
-static const char *const elements[] = {[MXQ_E4M3] = "e4m3", [MXQ_E5M2] = "e5m2"};
 static const char *const scale_modes[MXQ_SCALE_MODES] = {
     [MXQ_SCALE_DEFAULT] = "default", [MXQ_SCALE_MSE] = "mse",     [MXQ_SCALE_UNIT] = "unit",
     [MXQ_SCALE_RCEIL] = "rceil",     [MXQ_SCALE_FLOOR] = "floor", [MXQ_SCALE_CEIL] = "ceil",
     [MXQ_SCALE_EVEN] = "even",       [MXQ_SCALE_CT] = "ct",
 };
+static const char *const roundings[MXQ_ROUNDINGS] = {
+    [MXQ_NEAREST_EVEN] = "nearest-even", [MXQ_NEAREST_AWAY] = "nearest-away",
+    [MXQ_NEAREST_ZERO] = "nearest-zero", [MXQ_TOWARD_ZERO] = "toward-zero",
+    [MXQ_STOCHASTIC] = "stochastic",
+};
 static const char *const nonfinites[] = {
-    [MXQ_NONFINITE_NAN] = "nan", [MXQ_NONFINITE_ERROR] = "error"};
+    [MXQ_NONFINITE_NAN] = "nan", [MXQ_NONFINITE_ERROR] = "error", [MXQ_NONFINITE_CLAMP] = "clamp"};
 
-static int find(const char *const *names, int count, const char *name)
+#define NAME(names, index) ((index) < sizeof(names) / sizeof *(names) ? (names)[index] : NULL)
+
+const char *mxq_format_name(size_t index)
 {
-    for (int i = 0; i < count; i++)
-        if (!strcmp(names[i], name))
-            return i;
+    struct mxq_format_info info;
+    return mxq_format_at(index, &info) ? info.name : NULL;
+}
+
+const char *mxq_scale_mode_name(size_t index)
+{
+    return NAME(scale_modes, index);
+}
+
+const char *mxq_rounding_name(size_t index)
+{
+    return NAME(roundings, index);
+}
+
+const char *mxq_nonfinite_name(size_t index)
+{
+    return NAME(nonfinites, index);
+}
+
+int mxq_find_name(mxq_name_fn *name_at, const char *name)
+{
+    for (size_t i = 0; name_at(i); i++)
+        if (!strcmp(name_at(i), name))
+            return (int)i;
     return -1;
 }
 
-const char *mxq_element_name(enum mxq_element element)
+int mxq_find_format(const char *name, struct mxq_format_info *format)
 {
-    return elements[element];
-}
-
-const char *mxq_scale_mode_name(enum mxq_scale_mode mode)
-{
-    return scale_modes[mode];
-}
-
-const char *mxq_nonfinite_name(enum mxq_nonfinite nonfinite)
-{
-    return nonfinites[nonfinite];
-}
-
-int mxq_find_element(const char *name, enum mxq_element *element)
-{
-    const int i = find(elements, 2, name);
-    if (i >= 0)
-        *element = (enum mxq_element)i;
-    return i >= 0;
-}
-
-int mxq_find_scale_mode(const char *name, enum mxq_scale_mode *mode)
-{
-    const int i = find(scale_modes, MXQ_SCALE_MODES, name);
-    if (i >= 0)
-        *mode = (enum mxq_scale_mode)i;
-    return i >= 0;
-}
-
-int mxq_find_nonfinite(const char *name, enum mxq_nonfinite *nonfinite)
-{
-    const int i = find(nonfinites, 2, name);
-    if (i >= 0)
-        *nonfinite = (enum mxq_nonfinite)i;
-    return i >= 0;
+    const int i = mxq_find_name(mxq_format_name, name);
+    return i >= 0 && mxq_format_at((size_t)i, format);
 }
 
 int mxq_globs_add(struct mxq_globs *globs, const char *pattern)
@@ -83,11 +78,9 @@ static void free_globs(struct mxq_globs *globs)
 
 int mxq_convert_options_init(struct mxq_convert_options *options)
 {
-    *options = (struct mxq_convert_options){.format = mxq_mxfp8_e4m3,
-                                            .scale_mode = MXQ_SCALE_RCEIL,
-                                            .nonfinite = MXQ_NONFINITE_ERROR,
+    *options = (struct mxq_convert_options){.nonfinite = MXQ_NONFINITE_ERROR,
                                             .version = strdup(MXQ_VERSION_STRING)};
-    return options->version != NULL;
+    return options->version && mxq_find_format("mxfp8", &options->format);
 }
 
 void mxq_convert_options_free(struct mxq_convert_options *options)
@@ -108,12 +101,80 @@ static void write_globs(struct mxq_text *json, const char *name, const struct mx
     mxq_text_string(json, "]");
 }
 
+/* ---------------------------------------- Combinations ---------------------------------------- */
+
+enum mxq_status mxq_make_quantize_options(const struct mxq_convert_options *options,
+                                          const struct mxq_format *format,
+                                          struct mxq_quantize_options *how, struct mxq_error *error)
+{
+    *how = (struct mxq_quantize_options)MXQ_QUANTIZE_OPTIONS;
+    how->nonfinite = options->nonfinite;
+    how->seed = options->seed;
+    how->scale_mode = options->scale_mode;
+    how->rounding = options->rounding;
+    return options->profile ? mxq_profile_options(options->profile, format, how, error) : MXQ_OK;
+}
+
+static enum mxq_io_code fail_usage(const char *what, struct mxq_io_error *error)
+{
+    return mxq_io_fail(error, MXQ_IO_USAGE, (struct mxq_io_place){NULL, MXQ_IO_NOWHERE, NULL}, "%s",
+                       what);
+}
+
+/* The library knows what goes together: a matrix without values asks it. */
+static enum mxq_io_code check_format(const struct mxq_convert_options *options,
+                                     const struct mxq_format_info *format,
+                                     struct mxq_io_error *error)
+{
+    struct mxq_quantize_options how;
+    struct mxq_error detail = {.what = "the options do not go together"};
+    float value = 0, tensor_scale;
+    uint8_t element, scale;
+    const struct mxq_matrix x = {&value, MXQ_F32, 0, 0, 0};
+    const struct mxq_quantized q = {format->format,
+                                    0,
+                                    0,
+                                    &element,
+                                    0,
+                                    &scale,
+                                    0,
+                                    format->format.scale == MXQ_E4M3_SCALE ? &tensor_scale : NULL};
+    if (mxq_make_quantize_options(options, &format->format, &how, &detail) ||
+        mxq_quantize(&q, &x, &how, &detail))
+        return mxq_io_fail(error, MXQ_IO_USAGE, (struct mxq_io_place){NULL, MXQ_IO_NOWHERE, NULL},
+                           "--format %s: %s", format->name, detail.what);
+    return MXQ_IO_OK;
+}
+
+enum mxq_io_code mxq_convert_options_check(const struct mxq_convert_options *options,
+                                           struct mxq_io_error *error)
+{
+    if (options->profile && (options->scale_mode || options->rounding))
+        return fail_usage("--profile sets scales and rounding: leave out --scale and --round",
+                          error);
+    if (options->seed && options->rounding != MXQ_STOCHASTIC)
+        return fail_usage("--seed is for --round stochastic only", error);
+    if (options->nonfinite == MXQ_NONFINITE_NAN && mxq_format_needs_amax(&options->format.format))
+        return fail_usage("--nonfinite nan would make the whole tensor NaN where one scale is for "
+                          "all of it, as in nvfp4 and fp8-tensor: error or clamp are for those",
+                          error);
+    return check_format(options, &options->format, error);
+}
+
+/* -------------------------------------- Writing and reading ----------------------------------- */
+
 void mxq_convert_options_write(const struct mxq_convert_options *options, struct mxq_text *json)
 {
-    mxq_text_format(json, "{\"element\":\"%s\",\"scale\":\"%s\",\"nonfinite\":\"%s\"",
-                    mxq_element_name(options->format.element),
-                    mxq_scale_mode_name(options->scale_mode),
-                    mxq_nonfinite_name(options->nonfinite));
+    mxq_text_format(json, "{\"format\":\"%s\"", options->format.name);
+    if (options->profile)
+        mxq_text_format(json, ",\"profile\":\"%s\"", options->profile);
+    else
+        mxq_text_format(json, ",\"scale\":\"%s\",\"round\":\"%s\"",
+                        mxq_scale_mode_name(options->scale_mode),
+                        mxq_rounding_name(options->rounding));
+    if (options->rounding == MXQ_STOCHASTIC)
+        mxq_text_format(json, ",\"seed\":%llu", (unsigned long long)options->seed);
+    mxq_text_format(json, ",\"nonfinite\":\"%s\"", mxq_nonfinite_name(options->nonfinite));
     write_globs(json, "skip", &options->skip);
     write_globs(json, "only", &options->only);
     mxq_text_string(json, "}");
@@ -140,12 +201,51 @@ static const char *member(const json_t *json, const char *name)
     return value ? value : "";
 }
 
+/* Reads one of some names into *index and counts the member.  Returns 0 for any other. */
+static int read_name(const json_t *root, const char *key, mxq_name_fn *name_at, size_t *index,
+                     size_t *members)
+{
+    const int i = mxq_find_name(name_at, member(root, key));
+    *index = i < 0 ? 0 : (size_t)i;
+    ++*members;
+    return i >= 0;
+}
+
+static int read_scales_and_rounding(struct mxq_convert_options *options, const json_t *root,
+                                    size_t *members)
+{
+    size_t index;
+    if (json_object_get(root, "profile")) {
+        const int known = read_name(root, "profile", mxq_profile_at, &index, members);
+        options->profile = known ? mxq_profile_at(index) : NULL;
+        return known;
+    }
+    if (!read_name(root, "scale", mxq_scale_mode_name, &index, members))
+        return 0;
+    options->scale_mode = (enum mxq_scale_mode)index;
+    if (!read_name(root, "round", mxq_rounding_name, &index, members))
+        return 0;
+    options->rounding = (enum mxq_rounding)index;
+    if (options->rounding != MXQ_STOCHASTIC)
+        return 1;
+    const json_t *seed = json_object_get(root, "seed");
+    options->seed = (uint64_t)json_integer_value(seed);
+    ++*members;
+    return json_is_integer(seed) && options->seed <= MXQ_MAX_SEED;
+}
+
 static enum mxq_io_code read_members(struct mxq_convert_options *options, const json_t *root)
 {
-    if (json_object_size(root) != 5 ||
-        !mxq_find_element(member(root, "element"), &options->format.element) ||
-        !mxq_find_scale_mode(member(root, "scale"), &options->scale_mode) ||
-        !mxq_find_nonfinite(member(root, "nonfinite"), &options->nonfinite))
+    struct mxq_io_error unused;
+    size_t members = 2, index; /* skip and only */
+    if (!read_name(root, "format", mxq_format_name, &index, &members) ||
+        !mxq_format_at(index, &options->format) ||
+        !read_scales_and_rounding(options, root, &members) ||
+        !read_name(root, "nonfinite", mxq_nonfinite_name, &index, &members) ||
+        json_object_size(root) != members)
+        return MXQ_IO_NOT_CONVERTED;
+    options->nonfinite = (enum mxq_nonfinite)index;
+    if (mxq_convert_options_check(options, &unused))
         return MXQ_IO_NOT_CONVERTED;
     const enum mxq_io_code code = read_globs(&options->skip, json_object_get(root, "skip"));
     return code ? code : read_globs(&options->only, json_object_get(root, "only"));

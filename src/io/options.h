@@ -4,7 +4,11 @@
  * An output carries its options as a JSON object in the metadata key "mxq.options", so that a later
  * verification can make the same plan again:
  *
- *     {"element":"e4m3","scale":"rceil","nonfinite":"error","skip":["GLOB"],"only":["GLOB"]} */
+ *     {"format":"mxfp8","scale":"default","round":"nearest-even","nonfinite":"error",
+ *      "skip":["GLOB"],"only":["GLOB"]}
+ *
+ * "round":"stochastic" is followed by "seed":N; "scale" and "round" are replaced by "profile":"NAME" where
+ * one sets them. */
 #ifndef MXQ_IO_OPTIONS_H
 #define MXQ_IO_OPTIONS_H
 
@@ -18,28 +22,48 @@ struct mxq_globs {
 };
 
 struct mxq_convert_options {
-    struct mxq_format format;
-    enum mxq_scale_mode scale_mode;
+    struct mxq_format_info format;
+    const char *profile;            /* one of mxq_profile_at(), or NULL */
+    enum mxq_scale_mode scale_mode; /* without a profile */
+    enum mxq_rounding rounding;     /* without a profile */
     enum mxq_nonfinite nonfinite;
+    uint64_t seed;         /* of stochastic rounding, at most MXQ_MAX_SEED */
     struct mxq_globs skip; /* tensors to keep */
     struct mxq_globs only; /* if there are any: quantize nothing else */
     char *version;         /* of mxq, as recorded */
 };
 
-/* Fills in the defaults: MXFP8 E4M3, rceil, error, this version.  Returns 0 without memory. */
+/* The largest integer that every reader of JSON keeps. */
+#define MXQ_MAX_SEED (UINT64_C(1) << 53)
+
+/* Fills in the defaults: mxfp8, default scales, nearest even, error, this version.  Returns 0 without
+ * memory. */
 int mxq_convert_options_init(struct mxq_convert_options *options);
 void mxq_convert_options_free(struct mxq_convert_options *options);
 
 /* Adds a copy of a pattern.  Returns 0 when memory runs out. */
 int mxq_globs_add(struct mxq_globs *globs, const char *pattern);
 
-/* Names as options and files spell them: "e4m3", "rceil", "nan". */
-const char *mxq_element_name(enum mxq_element element);
-const char *mxq_scale_mode_name(enum mxq_scale_mode mode);
-const char *mxq_nonfinite_name(enum mxq_nonfinite nonfinite);
-int mxq_find_element(const char *name, enum mxq_element *element);
-int mxq_find_scale_mode(const char *name, enum mxq_scale_mode *mode);
-int mxq_find_nonfinite(const char *name, enum mxq_nonfinite *nonfinite);
+/* Names as options and files spell them, by enumerator or index: "rceil", "nearest-even", "nan", "mxfp8".
+ * NULL past the last one. */
+typedef const char *mxq_name_fn(size_t index);
+mxq_name_fn mxq_format_name, mxq_scale_mode_name, mxq_rounding_name, mxq_nonfinite_name;
+
+/* Returns the index of a name, or -1. */
+int mxq_find_name(mxq_name_fn *name_at, const char *name);
+
+/* Returns 1, and the format of that name, when there is one. */
+int mxq_find_format(const char *name, struct mxq_format_info *format);
+
+/* Fills in what mxq_quantize() is told for a format. */
+enum mxq_status mxq_make_quantize_options(const struct mxq_convert_options *options,
+                                          const struct mxq_format *format,
+                                          struct mxq_quantize_options *how,
+                                          struct mxq_error *error);
+
+/* Fails with USAGE, and what there is instead, when the options do not go together. */
+enum mxq_io_code mxq_convert_options_check(const struct mxq_convert_options *options,
+                                           struct mxq_io_error *error);
 
 void mxq_convert_options_write(const struct mxq_convert_options *options, struct mxq_text *json);
 

@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "documents.h"
+#include "sweep.h"
 
-#define OWN_METADATA 3
-#define SCALE_SUFFIX "_scale"
+#define OWN_METADATA   3
+#define LONGEST_SUFFIX (sizeof ".weight_global_scale" - sizeof ".weight")
 
 /* The options and version of mxq, then what the source says about itself. */
 static void begin_header(struct mxq_plan_file *file, const struct mxq_convert_options *options,
@@ -26,41 +27,80 @@ static void begin_header(struct mxq_plan_file *file, const struct mxq_convert_op
     mxq_header_begin(&file->header, metadata, count);
 }
 
-/* Writes the entries of one tensor and moves `end`, the bytes of data so far. */
-static void lay_out(struct mxq_plan_file *file, struct mxq_plan_tensor *t,
-                    const struct mxq_convert_options *options, uint64_t *end)
+/* Describes a part of a tensor in the output.  Returns 0 when there is no such part. */
+static int describe_part(const struct mxq_plan_tensor *t, enum mxq_part part,
+                         struct mxq_tensor *made)
 {
-    struct mxq_tensor entry = *t->source;
-    t->begin = *end;
-    t->bytes = t->source->end - t->source->begin;
-    if (t->decision == MXQ_QUANTIZE) {
-        entry.dtype = options->format.element == MXQ_E4M3 ? MXQ_DTYPE_F8_E4M3 : MXQ_DTYPE_F8_E5M2;
-        t->bytes = t->source->elements;
-    }
-    entry.begin = t->begin;
-    entry.end = *end = t->begin + t->bytes;
-    mxq_header_entry(&file->header, &entry);
-    if (t->decision != MXQ_QUANTIZE)
-        return;
+    if (t->decision == MXQ_QUANTIZE)
+        return mxq_scheme_part(&t->format.format, t->source, part, made);
+    *made = *t->source;
+    made->begin = 0;
+    made->end = t->source->end - t->source->begin;
+    return part == MXQ_ELEMENTS_PART;
+}
+
+/* Writes the entry of a part and moves `end`, the bytes of data so far. */
+static void lay_out(struct mxq_plan_file *file, struct mxq_plan_tensor *t, enum mxq_part part,
+                    struct mxq_tensor *entry, uint64_t *end)
+{
     struct mxq_text name = {0};
-    mxq_text_string(&name, t->source->name);
-    mxq_text_string(&name, SCALE_SUFFIX);
-    t->scales_begin = *end;
-    t->scales_bytes = t->source->elements / options->format.block_cols;
-    entry.name = name.data;
-    entry.dtype = MXQ_DTYPE_U8;
-    entry.shape[1] /= options->format.block_cols;
-    entry.begin = *end;
-    entry.end = *end = t->scales_begin + t->scales_bytes;
+    if (t->decision == MXQ_QUANTIZE)
+        mxq_text_bytes(&name, t->source->name, strlen(t->source->name) - strlen(".weight"));
+    mxq_text_string(&name,
+                    t->decision == MXQ_QUANTIZE ? t->scheme->suffixes[part] : t->source->name);
+    t->begin[part] = *end;
+    t->bytes[part] = entry->end;
+    entry->begin = *end;
+    entry->end = *end += t->bytes[part];
+    entry->name = name.data;
     if (!name.failed)
-        mxq_header_entry(&file->header, &entry);
+        mxq_header_entry(&file->header, entry);
     file->header.failed |= name.failed;
+    file->entries++;
     mxq_text_free(&name);
 }
 
+/* Lays out all parts of all tensors, widest types first.  Returns the bytes of the data. */
+static uint64_t lay_out_file(struct mxq_plan_file *file)
+{
+    uint64_t end = 0;
+    for (unsigned bits = 64; bits >= 8; bits /= 2)
+        for (size_t i = 0; i < file->count; i++)
+            for (unsigned part = 0; part < MXQ_PARTS; part++) {
+                struct mxq_plan_tensor *t = &file->tensors[i];
+                struct mxq_tensor entry;
+                if (describe_part(t, (enum mxq_part)part, &entry) &&
+                    mxq_dtype_bits(entry.dtype) == bits)
+                    lay_out(file, t, (enum mxq_part)part, &entry, &end);
+            }
+    mxq_header_end(&file->header);
+    for (size_t i = 0; i < file->count; i++)
+        for (unsigned part = 0; part < MXQ_PARTS; part++)
+            file->tensors[i].begin[part] += file->header.bytes;
+    return end;
+}
+
+uint64_t mxq_plan_tensor_bytes(const struct mxq_plan_tensor *t)
+{
+    return t->bytes[MXQ_ELEMENTS_PART] + t->bytes[MXQ_SCALES_PART] +
+           t->bytes[MXQ_TENSOR_SCALE_PART];
+}
+
+/* A chunk is a run of blocks, or whole rows that are a whole number of blocks: at least one. */
+static uint64_t choose_chunk(const struct mxq_plan_tensor *t)
+{
+    if (t->decision != MXQ_QUANTIZE)
+        return MXQ_CHUNK_BYTES;
+    const struct mxq_format *format = &t->format.format;
+    if (mxq_format_is_flat(format))
+        return MXQ_CHUNK_VALUES;
+    const uint64_t rows = format->block_rows ? format->block_rows : 1;
+    const uint64_t least = rows * t->source->shape[1];
+    return least < MXQ_CHUNK_VALUES ? MXQ_CHUNK_VALUES / least * least : least;
+}
+
 /* What the reader refuses must not be written. */
-static enum mxq_io_code check_limits(const struct mxq_plan_file *file, size_t quantized,
-                                     struct mxq_io_error *error)
+static enum mxq_io_code check_limits(const struct mxq_plan_file *file, struct mxq_io_error *error)
 {
     const struct mxq_io_place place = {file->shard->path, MXQ_IO_NOWHERE, NULL};
     if (file->shard->header.metadata_count + OWN_METADATA > MXQ_MAX_METADATA)
@@ -69,17 +109,17 @@ static enum mxq_io_code check_limits(const struct mxq_plan_file *file, size_t qu
                            file->shard->header.metadata_count + OWN_METADATA, MXQ_MAX_METADATA);
     for (size_t i = 0; i < file->count; i++)
         if (file->tensors[i].decision == MXQ_QUANTIZE &&
-            strlen(file->tensors[i].source->name) > MXQ_MAX_NAME_BYTES - strlen(SCALE_SUFFIX))
+            strlen(file->tensors[i].source->name) > MXQ_MAX_NAME_BYTES - LONGEST_SUFFIX)
             return mxq_io_fail(error, MXQ_IO_BAD_NAME,
                                (struct mxq_io_place){file->shard->path, MXQ_IO_NOWHERE,
                                                      file->tensors[i].source->name},
-                               "the name leaves no room for \"" SCALE_SUFFIX
-                               "\" behind it: limit %d bytes",
-                               MXQ_MAX_NAME_BYTES);
-    if (file->count + quantized > MXQ_MAX_TENSORS)
+                               "the name leaves no room for what is put behind it: limit %zu "
+                               "bytes",
+                               MXQ_MAX_NAME_BYTES - LONGEST_SUFFIX);
+    if (file->entries > MXQ_MAX_TENSORS)
         return mxq_io_fail(error, MXQ_IO_TOO_MANY_TENSORS, place,
                            "the output would have too many tensors: tensors = %zu, limit %d",
-                           file->count + quantized, MXQ_MAX_TENSORS);
+                           file->entries, MXQ_MAX_TENSORS);
     if (file->header.failed)
         return mxq_io_fail_memory(error, file->shard->path);
     if (file->header.bytes - 8 > MXQ_MAX_HEADER)
@@ -102,8 +142,6 @@ static enum mxq_io_code plan_file(struct mxq_plan *plan, struct mxq_plan_file *f
     }
     begin_header(file, options, metadata, recorded);
     free(metadata);
-    uint64_t end = 0;
-    size_t quantized = 0;
     for (size_t i = 0; i < source->count; i++) {
         struct mxq_plan_tensor *t = &file->tensors[file->count++];
         t->source = &source->tensors[i];
@@ -113,61 +151,110 @@ static enum mxq_io_code plan_file(struct mxq_plan *plan, struct mxq_plan_file *f
                 (struct mxq_io_place){file->shard->path, t->source->at, t->source->name},
                 "the input is already quantized: dtype = %s", mxq_dtype_name(t->source->dtype));
         t->decision = mxq_decide(t->source, options, &t->type);
-        quantized += t->decision == MXQ_QUANTIZE;
-        lay_out(file, t, options, &end);
+        t->format = options->format;
+        t->scheme = mxq_scheme_find(&t->format);
+        t->chunk = choose_chunk(t);
+        t->amax = MXQ_NO_AMAX;
+        plan->quantized += t->decision == MXQ_QUANTIZE;
     }
-    mxq_header_end(&file->header);
-    for (size_t i = 0; i < file->count; i++) {
-        file->tensors[i].begin += file->header.bytes;
-        file->tensors[i].scales_begin += file->header.bytes;
-    }
+    const uint64_t end = lay_out_file(file);
     file->bytes = file->header.bytes + end;
     plan->source_bytes += source->data_bytes;
     plan->output_bytes += end;
-    plan->quantized += quantized;
-    return check_limits(file, quantized, error);
+    return check_limits(file, error);
 }
 
-/* ------------------------------------------- Notes -------------------------------------------- */
+/* ---------------------------------------- Fused layers ---------------------------------------- */
 
-/* Layers that servers fuse into one: all of them must be quantized, or none. */
-static const char *const fused[][3] = {
+/* Layers that servers fuse into one: all of them must be quantized, or none, and with one tensor scale. */
+#define MOST_FUSED 3
+static const char *const fused[][MOST_FUSED] = {
     {"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj", NULL}, {"w1", "w3", NULL}};
 
-/* Returns what was decided about a tensor, or MXQ_DECISIONS when there is none of that name. */
-static enum mxq_decision decision_about(const struct mxq_plan *plan, const char *name)
+/* Returns the tensor of a name, or NULL. */
+static struct mxq_plan_tensor *find_tensor(const struct mxq_plan *plan, const char *name)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const struct mxq_plan_file *file = &plan->files[i];
         const struct mxq_tensor *t = mxq_safetensors_find(&file->shard->header, name);
         if (t)
-            return file->tensors[t - file->shard->header.tensors].decision;
+            return &file->tensors[t - file->shard->header.tensors];
     }
-    return MXQ_DECISIONS;
+    return NULL;
 }
 
-/* Returns 1 when `name` is the first of a fused group and the others are treated differently. */
-static int splits_fused_layer(const struct mxq_plan *plan, const char *name, int is_quantized)
+/* Returns the bytes of the path in front of a member of a fused group, "model.layers.0.mlp." in front of
+ * "up_proj.weight", and the group; or SIZE_MAX. */
+static size_t find_group(const char *name, size_t *group)
 {
     const size_t bytes = strlen(name);
-    for (size_t g = 0; g < sizeof fused / sizeof fused[0]; g++) {
-        const size_t tail = strlen(fused[g][0]) + strlen(".weight");
-        if (bytes < tail || strncmp(name + bytes - tail, fused[g][0], strlen(fused[g][0])) != 0 ||
-            strcmp(name + bytes - strlen(".weight"), ".weight") != 0 ||
-            (bytes > tail && name[bytes - tail - 1] != '.'))
-            continue;
-        for (int i = 1; i < 3 && fused[g][i]; i++) {
-            struct mxq_text sibling = {0};
-            mxq_text_bytes(&sibling, name, bytes - tail);
-            mxq_text_format(&sibling, "%s.weight", fused[g][i]);
-            const enum mxq_decision other =
-                sibling.failed ? MXQ_DECISIONS : decision_about(plan, sibling.data);
-            mxq_text_free(&sibling);
-            if (other != MXQ_DECISIONS && (other == MXQ_QUANTIZE) != is_quantized)
-                return 1;
+    for (size_t g = 0; g < sizeof fused / sizeof fused[0]; g++)
+        for (int i = 0; i < MOST_FUSED && fused[g][i]; i++) {
+            const size_t tail = strlen(fused[g][i]) + strlen(".weight");
+            if (bytes >= tail && !strncmp(name + bytes - tail, fused[g][i], strlen(fused[g][i])) &&
+                !strcmp(name + bytes - strlen(".weight"), ".weight") &&
+                (bytes == tail || name[bytes - tail - 1] == '.')) {
+                *group = g;
+                return bytes - tail;
+            }
         }
+    return SIZE_MAX;
+}
+
+/* Finds the tensors that servers fuse with one, itself among them, in the order of the group.  Returns how
+ * many there are: 0 when it is no member of a group. */
+static size_t find_fused(struct mxq_plan *plan, const struct mxq_plan_tensor *t,
+                         struct mxq_plan_tensor *members[MOST_FUSED])
+{
+    size_t group, count = 0;
+    const size_t bytes = find_group(t->source->name, &group);
+    for (int i = 0; bytes != SIZE_MAX && i < MOST_FUSED && fused[group][i]; i++) {
+        struct mxq_text name = {0};
+        mxq_text_bytes(&name, t->source->name, bytes);
+        mxq_text_format(&name, "%s.weight", fused[group][i]);
+        members[count] = name.failed ? NULL : find_tensor(plan, name.data);
+        count += members[count] != NULL;
+        plan->notes.failed |= name.failed;
+        mxq_text_free(&name);
     }
-    return 0;
+    return count;
+}
+
+/* Numbers the amaxes that quantizing needs.  Fused layers share the tensor scale, so that of all. */
+static void number_amaxes(struct mxq_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        for (size_t j = 0; j < plan->files[i].count; j++) {
+            struct mxq_plan_tensor *t = &plan->files[i].tensors[j], *members[MOST_FUSED];
+            const struct mxq_format *format = &t->format.format;
+            if (t->decision != MXQ_QUANTIZE || !mxq_format_needs_amax(format) ||
+                t->amax != MXQ_NO_AMAX)
+                continue;
+            t->amax = plan->amaxes++;
+            const size_t count = format->scale == MXQ_E4M3_SCALE ? find_fused(plan, t, members) : 0;
+            for (size_t m = 0; m < count; m++)
+                if (members[m]->decision == MXQ_QUANTIZE)
+                    members[m]->amax = t->amax;
+        }
+    for (size_t i = 0; i < plan->count; i++)
+        for (size_t j = 0; j < plan->files[i].count; j++) {
+            const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
+            if (t->amax != MXQ_NO_AMAX)
+                plan->amax_bytes += t->source->end - t->source->begin;
+        }
+}
+
+/* ------------------------------------------- Notes -------------------------------------------- */
+
+/* Returns 1 when `t` is the first of a fused group of which only a part is quantized. */
+static int splits_fused_layer(struct mxq_plan *plan, const struct mxq_plan_tensor *t)
+{
+    struct mxq_plan_tensor *members[MOST_FUSED];
+    const size_t count = find_fused(plan, t, members);
+    size_t quantized = 0;
+    for (size_t m = 0; m < count; m++)
+        quantized += members[m]->decision == MXQ_QUANTIZE;
+    return count && members[0] == t && quantized && quantized < count;
 }
 
 static void note_fused_layers(struct mxq_plan *plan)
@@ -177,7 +264,7 @@ static void note_fused_layers(struct mxq_plan *plan)
     for (size_t i = 0; i < plan->count; i++)
         for (size_t j = 0; j < plan->files[i].count; j++) {
             const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
-            if (splits_fused_layer(plan, t->source->name, t->decision == MXQ_QUANTIZE)) {
+            if (splits_fused_layer(plan, t)) {
                 first = first ? first : t->source->name;
                 count++;
             }
@@ -239,12 +326,10 @@ enum mxq_io_code mxq_plan_make(struct mxq_plan *plan, const struct mxq_model *mo
     if (!code)
         code = plan_files(plan, model, options, error);
     if (!code) {
+        number_amaxes(plan);
         note_source(plan, model);
         note_fused_layers(plan);
-        if (model->folder >= 0)
-            code = mxq_documents_make(plan, model, options, error);
-        else if (options->format.element == MXQ_E5M2)
-            mxq_text_string(&plan->notes, MXQ_NOTE_E5M2);
+        code = mxq_documents_make(plan, model, options, error);
     }
     if (!code && plan->notes.failed)
         code = mxq_io_fail_memory(error, model->path);

@@ -4,30 +4,30 @@
  * Converting, verifying and a dry run share one plan: which tensor is quantized and which is kept
  * and why, where every byte of the output will be, and the text of every generated file.
  *
- * A quantized tensor "M.weight" [N, K] becomes, in its place,
- *
- *     M.weight        F8_E4M3 or F8_E5M2 [N, K]    the elements
- *     M.weight_scale  U8 [N, K / 32]               the E8M0 scales
- *
- * A folder also gets the text of its index, and, for E4M3, config.json with the
- * "quantization_config" and hf_quant_config.json as ModelOpt writes them for MXFP8: servers load
- * that.  No server loads E5M2 elements today, so there config.json says quant_method "mxq" and
- * there is no other file: what does not know the layout must refuse it, not misread it. */
+ * A quantized tensor becomes the parts that scheme.h describes, and a folder the text of its index and,
+ * where it has a config.json, that with a "quantization_config".  Data lies in a file by the width of its
+ * type, widest first, and then as in the source: so every tensor is aligned to its type, which readers that
+ * map the file need. */
 #ifndef MXQ_IO_PLAN_H
 #define MXQ_IO_PLAN_H
 
 #include "decide.h"
 #include "model.h"
+#include "scheme.h"
 
 struct mxq_plan_tensor {
     const struct mxq_tensor *source;
     enum mxq_decision decision;
-    enum mxq_type type;    /* MXQ_QUANTIZE: of the source's values */
-    uint64_t begin;        /* byte in the output file of the elements, or of the kept values */
-    uint64_t bytes;        /* of those */
-    uint64_t scales_begin; /* MXQ_QUANTIZE: byte in the output file of the scales */
-    uint64_t scales_bytes;
+    enum mxq_type type;              /* MXQ_QUANTIZE: of the source's values */
+    struct mxq_format_info format;   /* MXQ_QUANTIZE: what it becomes */
+    const struct mxq_scheme *scheme; /* MXQ_QUANTIZE: how that lies in the file */
+    uint64_t begin[MXQ_PARTS];       /* byte in the output file of each part; [0]: of kept values */
+    uint64_t bytes[MXQ_PARTS];       /* of those; 0: no such part */
+    uint64_t chunk; /* values, or bytes of a kept tensor, that are worked on at a time */
+    size_t amax;    /* which of the plan's amaxes it has, or MXQ_NO_AMAX */
 };
+
+#define MXQ_NO_AMAX SIZE_MAX
 
 /* One output file of weights: it has the name of its shard. */
 struct mxq_plan_file {
@@ -36,6 +36,7 @@ struct mxq_plan_file {
     size_t count;
     struct mxq_text header;
     uint64_t bytes; /* of the whole file */
+    size_t entries; /* tensors that it holds */
 };
 
 /* A generated text file of an output folder. */
@@ -46,9 +47,6 @@ struct mxq_document {
 
 #define MXQ_PLAN_DOCUMENTS 3
 
-#define MXQ_NOTE_E5M2                                                                              \
-    "no server loads MXFP8 with E5M2 elements today: the output is for mxq and for research\n"
-
 struct mxq_plan {
     struct mxq_plan_file *files;
     size_t count;
@@ -58,7 +56,12 @@ struct mxq_plan {
     uint64_t source_bytes; /* of all tensors */
     uint64_t output_bytes; /* of all tensors */
     size_t quantized;      /* tensors */
+    size_t amaxes;         /* that must be found first; tensors that share one are scaled alike */
+    uint64_t amax_bytes;   /* of source, to find them */
 };
+
+/* Returns the bytes that a tensor has in the output. */
+uint64_t mxq_plan_tensor_bytes(const struct mxq_plan_tensor *tensor);
 
 /* Makes the plan; `model` and `options` must outlive it.  On failure nothing is left to free. */
 enum mxq_io_code mxq_plan_make(struct mxq_plan *plan, const struct mxq_model *model,

@@ -7,10 +7,8 @@
 #include <stdlib.h>
 
 struct sweep {
-    const struct mxq_plan_file *file;
+    const struct mxq_sweep *what;
     const struct mxq_monitor *monitor;
-    mxq_visit_fn *visit;
-    void *context;
     uint64_t *ends;  /* chunks up to and with each tensor */
     uint64_t chunks; /* in all */
     char *scratch;   /* of all workers */
@@ -24,32 +22,69 @@ struct sweep {
 
 static uint64_t extent(const struct mxq_plan_tensor *t)
 {
-    return t->decision == MXQ_QUANTIZE ? t->source->elements : t->bytes;
+    return t->decision == MXQ_QUANTIZE ? t->source->elements : t->bytes[MXQ_ELEMENTS_PART];
 }
 
-static size_t chunk_extent(const struct mxq_plan_tensor *t)
+static size_t unit(const struct mxq_plan_tensor *t)
 {
-    return t->decision == MXQ_QUANTIZE ? MXQ_CHUNK_VALUES : MXQ_CHUNK_BYTES;
+    return t->decision == MXQ_QUANTIZE ? mxq_type_bytes(t->type) : 1;
 }
 
-uint64_t mxq_count_tensor_chunks(const struct mxq_plan_tensor *t)
+uint64_t mxq_count_chunks(const struct mxq_plan_tensor *t)
 {
-    const uint64_t whole = extent(t) / chunk_extent(t);
-    return whole + (extent(t) % chunk_extent(t) != 0);
+    return extent(t) / t->chunk + (extent(t) % t->chunk != 0);
 }
 
-uint64_t mxq_count_chunks(const struct mxq_plan_file *file)
+struct mxq_chunk_place mxq_place_chunk(const struct mxq_chunk *chunk,
+                                       const struct mxq_format *format)
 {
-    uint64_t chunks = 0;
-    for (size_t i = 0; i < file->count; i++)
-        chunks += mxq_count_tensor_chunks(&file->tensors[i]);
-    return chunks;
+    const uint64_t cols = chunk->tensor->source->shape[1];
+    const int is_flat = mxq_format_is_flat(format);
+    struct mxq_sizes before, own;
+    /* These fit: the whole tensor's do. */
+    enum mxq_status status = mxq_quantized_sizes(format, is_flat ? 1 : chunk->first / cols,
+                                                 is_flat ? chunk->first : cols, &before);
+    if (!status)
+        status = mxq_quantized_sizes(format, is_flat ? 1 : chunk->count / cols,
+                                     is_flat ? chunk->count : cols, &own);
+    if (status)
+        return (struct mxq_chunk_place){0};
+    struct mxq_chunk_place place = {before.elements_bytes, own.elements_bytes, before.scales_bytes,
+                                    own.scales_bytes};
+    if (format->block_rows == 0)
+        place.scales_begin = 0; /* the one scale of all chunks */
+    return place;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file)
+{
+    struct mxq_chunk_sizes sizes = {0};
+    for (size_t i = 0; i < file->count; i++) {
+        const struct mxq_plan_tensor *t = &file->tensors[i];
+        const uint64_t count = extent(t) < t->chunk ? extent(t) : t->chunk;
+        const struct mxq_chunk chunk = {.tensor = t, .count = (size_t)count};
+        sizes.source = larger(sizes.source, chunk.count * unit(t));
+        if (t->decision != MXQ_QUANTIZE) {
+            sizes.elements = larger(sizes.elements, chunk.count);
+            continue;
+        }
+        const struct mxq_chunk_place place = mxq_place_chunk(&chunk, &t->format.format);
+        sizes.elements = larger(sizes.elements, place.elements_bytes);
+        sizes.scales = larger(sizes.scales, place.scales_bytes);
+    }
+    return sizes;
 }
 
 /* Finds the tensor that chunk `index` is in: the first whose chunks end behind it. */
 static struct mxq_chunk locate(const struct sweep *s, uint64_t index)
 {
-    size_t low = 0, high = s->file->count - 1;
+    const struct mxq_plan_file *file = s->what->file;
+    size_t low = 0, high = file->count - 1;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         if (s->ends[middle] > index)
@@ -57,14 +92,13 @@ static struct mxq_chunk locate(const struct sweep *s, uint64_t index)
         else
             low = middle + 1;
     }
-    const struct mxq_plan_tensor *t = &s->file->tensors[low];
+    const struct mxq_plan_tensor *t = &file->tensors[low];
     struct mxq_chunk chunk = {.index = index, .tensor = t};
-    chunk.first = (index - (s->ends[low] - mxq_count_tensor_chunks(t))) * chunk_extent(t);
+    chunk.first = (index - (s->ends[low] - mxq_count_chunks(t))) * t->chunk;
     const uint64_t left = extent(t) - chunk.first;
-    chunk.count = left < chunk_extent(t) ? (size_t)left : chunk_extent(t);
-    const size_t unit = t->decision == MXQ_QUANTIZE ? mxq_type_bytes(t->type) : 1;
-    chunk.source_begin = s->file->shard->header.data_begin + t->source->begin + chunk.first * unit;
-    chunk.source_bytes = chunk.count * unit;
+    chunk.count = (size_t)(left < t->chunk ? left : t->chunk);
+    chunk.source_begin = file->shard->header.data_begin + t->source->begin + chunk.first * unit(t);
+    chunk.source_bytes = chunk.count * unit(t);
     return chunk;
 }
 
@@ -100,7 +134,7 @@ static void work(void *context, size_t worker)
             mxq_io_fail(&error, MXQ_IO_INTERRUPTED,
                         (struct mxq_io_place){NULL, MXQ_IO_NOWHERE, NULL}, "interrupted");
             report(s, index, &error);
-        } else if (s->visit(s->context, &chunk, scratch, &error)) {
+        } else if (s->what->visit(s->what->context, &chunk, scratch, &error)) {
             report(s, index, &error);
         } else if (s->monitor->advance) {
             s->monitor->advance(s->monitor->context, chunk.source_bytes);
@@ -108,15 +142,13 @@ static void work(void *context, size_t worker)
     }
 }
 
-enum mxq_io_code mxq_sweep(const struct mxq_plan_file *file, const struct mxq_workers *workers,
-                           const struct mxq_monitor *monitor, size_t scratch_bytes,
-                           mxq_visit_fn *visit, void *context, struct mxq_io_error *error)
+enum mxq_io_code mxq_sweep(const struct mxq_sweep *what, const struct mxq_workers *workers,
+                           const struct mxq_monitor *monitor, struct mxq_io_error *error)
 {
-    struct sweep s = {.file = file,
+    const struct mxq_plan_file *file = what->file;
+    struct sweep s = {.what = what,
                       .monitor = monitor,
-                      .visit = visit,
-                      .context = context,
-                      .scratch_bytes = (scratch_bytes + 63) / 64 * 64,
+                      .scratch_bytes = what->scratch_bytes / 64 * 64 + 64,
                       .failed = UINT64_MAX,
                       .error = error};
     s.ends = malloc((file->count + 1) * sizeof *s.ends);
@@ -126,8 +158,10 @@ enum mxq_io_code mxq_sweep(const struct mxq_plan_file *file, const struct mxq_wo
         free(s.scratch);
         return mxq_io_fail_memory(error, file->shard->path);
     }
-    for (size_t i = 0; i < file->count; i++)
-        s.ends[i] = s.chunks += mxq_count_tensor_chunks(&file->tensors[i]);
+    for (size_t i = 0; i < file->count; i++) {
+        const struct mxq_plan_tensor *t = &file->tensors[i];
+        s.ends[i] = s.chunks += !what->wants || what->wants(t) ? mxq_count_chunks(t) : 0;
+    }
     if (workers->parallel && workers->count > 1)
         workers->parallel->run(workers->parallel->pool, workers->count, work, &s);
     else

@@ -1,38 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verify.c -- quantizes again, compares bytes, dequantizes, and measures. */
+/* verify.c -- quantizes again, compares bytes, and measures. */
 #include "verify.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "amax.h"
 #include "convert.h"
-
-double mxq_quality_sqnr(const struct mxq_quality *quality)
-{
-    return quality->noise == 0 ? (double)INFINITY : 10 * log10(quality->signal / quality->noise);
-}
-
-double mxq_quality_cosine(const struct mxq_quality *quality)
-{
-    const double norms = sqrt(quality->signal) * sqrt(quality->decoded);
-    if (norms > 0)
-        return quality->product / norms;
-    return quality->signal == 0 && quality->decoded == 0 ? 1 : 0;
-}
-
-static void add_quality(struct mxq_quality *sum, const struct mxq_quality *more)
-{
-    sum->elements += more->elements;
-    sum->saturated += more->saturated;
-    sum->flushed += more->flushed;
-    sum->nan += more->nan;
-    sum->signal += more->signal;
-    sum->decoded += more->decoded;
-    sum->product += more->product;
-    sum->noise += more->noise;
-    sum->largest = more->largest > sum->largest ? more->largest : sum->largest;
-}
 
 /* Keeps the first difference and counts them all. */
 #define DIFFERS(v, path, at, tensor, ...)                                                          \
@@ -42,95 +16,13 @@ static void add_quality(struct mxq_quality *sum, const struct mxq_quality *more)
                         (struct mxq_io_place){path, at, tensor}, __VA_ARGS__);                     \
     } while (0)
 
-/* ------------------------------------------- Values ------------------------------------------- */
-
-static float f32_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float f32_of_f16(uint16_t half)
-{
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
-    const uint32_t exponent = half >> 10 & 31, mantissa = half & 0x3FF;
-    if (exponent == 31)
-        return f32_of_bits(sign | 0x7F800000 | mantissa << 13);
-    if (exponent)
-        return f32_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-    const float magnitude = (float)mantissa * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-}
-
-static void widen(float *to, const void *values, enum mxq_type type, size_t count)
-{
-    const uint16_t *halves = values;
-    if (type == MXQ_F32)
-        memcpy(to, values, count * sizeof *to);
-    else if (type == MXQ_BF16)
-        for (size_t i = 0; i < count; i++)
-            to[i] = f32_of_bits((uint32_t)halves[i] << 16);
-    else
-        for (size_t i = 0; i < count; i++)
-            to[i] = f32_of_f16(halves[i]);
-}
-
-#define LANES                                                                                      \
-    8 /* sums that run side by side, so that adding them is no chain; part of the digits */
-
-struct lanes {
-    double signal[LANES], decoded[LANES], product[LANES], noise[LANES], largest[LANES];
-};
-
-static void measure_values(struct lanes *lanes, const float *x, const float *y, size_t count)
-{
-    for (size_t i = 0; i < count; i += LANES)
-        for (size_t j = 0; j < LANES; j++) {
-            const double a = x[i + j], b = y[i + j], error = a - b, magnitude = fabs(error);
-            lanes->signal[j] += a * a;
-            lanes->decoded[j] += b * b;
-            lanes->product[j] += a * b;
-            lanes->noise[j] += error * error;
-            lanes->largest[j] = magnitude > lanes->largest[j] ? magnitude : lanes->largest[j];
-        }
-}
-
-static struct mxq_quality measure(const struct mxq_format *format, const float *x, const float *y,
-                                  const uint8_t *elements, const uint8_t *scales, size_t count)
-{
-    static const uint8_t max_code[MXQ_ELEMENTS] = {[MXQ_E4M3] = 0x7E, [MXQ_E5M2] = 0x7B};
-    const uint8_t max = max_code[format->element];
-    const size_t block = format->block_cols;
-    struct mxq_quality q = {.elements = count};
-    struct lanes lanes = {0};
-    for (size_t begin = 0; begin < count; begin += block) {
-        if (scales[begin / block] == 0xFF) {
-            q.nan += block;
-            continue;
-        }
-        measure_values(&lanes, x + begin, y + begin, block);
-        for (size_t i = begin; i < begin + block; i++) {
-            const uint8_t magnitude = elements[i] & 0x7F;
-            q.saturated += magnitude == max && fabsf(x[i]) > fabsf(y[i]);
-            q.flushed += magnitude == 0 && x[i] != 0;
-        }
-    }
-    for (size_t j = 0; j < LANES; j++)
-        add_quality(&q, &(struct mxq_quality){.signal = lanes.signal[j],
-                                              .decoded = lanes.decoded[j],
-                                              .product = lanes.product[j],
-                                              .noise = lanes.noise[j],
-                                              .largest = lanes.largest[j]});
-    return q;
-}
-
 /* ------------------------------------------- Chunks ------------------------------------------- */
 
 /* What one chunk showed. */
 struct finding {
-    struct mxq_quality quality;
+    struct mxq_statistics statistics;
     uint64_t at; /* the first byte of the output that differs, or MXQ_IO_NOWHERE */
+    enum mxq_part part;
     uint8_t found;
     uint8_t expected;
 };
@@ -139,18 +31,9 @@ struct comparison {
     const struct mxq_convert_options *options;
     const struct mxq_reader *source;
     const struct mxq_reader *output;
+    const float *amaxes;
+    struct mxq_chunk_sizes sizes;
     struct finding *findings; /* of each chunk */
-};
-
-/* The memory of one thread while it compares a chunk. */
-struct scratch {
-    unsigned char values[MXQ_CHUNK_BYTES];
-    float x[MXQ_CHUNK_VALUES];
-    float y[MXQ_CHUNK_VALUES];
-    uint8_t expected[MXQ_CHUNK_VALUES];
-    uint8_t found[MXQ_CHUNK_BYTES];
-    uint8_t expected_scales[MXQ_CHUNK_VALUES / 32];
-    uint8_t found_scales[MXQ_CHUNK_VALUES / 32];
 };
 
 static void compare(struct finding *finding, const uint8_t *found, const uint8_t *expected,
@@ -166,78 +49,92 @@ static void compare(struct finding *finding, const uint8_t *found, const uint8_t
     finding->expected = expected[i];
 }
 
+/* Compares bytes of a part, from `begin` on, with the output; `found` is memory for those. */
+static enum mxq_io_code compare_part(const struct comparison *c, struct finding *finding,
+                                     const struct mxq_plan_tensor *t, enum mxq_part part,
+                                     const struct mxq_memory *expected, uint64_t begin,
+                                     uint8_t *found, struct mxq_io_error *error)
+{
+    const int is_same_yet = finding->at == MXQ_IO_NOWHERE;
+    const enum mxq_io_code code =
+        mxq_read(c->output, found, expected->bytes, t->begin[part] + begin, error);
+    if (code)
+        return code;
+    compare(finding, found, expected->data, expected->bytes, t->begin[part] + begin);
+    if (is_same_yet)
+        finding->part = part;
+    return MXQ_IO_OK;
+}
+
 static enum mxq_io_code compare_quantized(const struct comparison *c, const struct mxq_chunk *chunk,
-                                          struct scratch *s, struct finding *finding,
+                                          uint8_t *values, struct finding *finding,
                                           struct mxq_io_error *error)
 {
     const struct mxq_plan_tensor *t = chunk->tensor;
-    const struct mxq_format *format = &c->options->format;
-    const size_t n = chunk->count, scales = n / format->block_cols;
-    const uint64_t begin = t->begin + chunk->first;
-    const uint64_t scales_begin = t->scales_begin + chunk->first / format->block_cols;
-    enum mxq_io_code code = mxq_read(c->output, s->found, n, begin, error);
+    const struct mxq_chunk_place place = mxq_place_chunk(chunk, &t->format.format);
+    struct mxq_quantizing q = {.options = c->options,
+                               .format = &t->format.format,
+                               .amax = mxq_amax_of(t, c->amaxes),
+                               .values = values,
+                               .elements = values + c->sizes.source,
+                               .scales = values + c->sizes.source + c->sizes.elements,
+                               .statistics = &finding->statistics};
+    uint8_t *found = q.scales + c->sizes.scales;
+    enum mxq_io_code code = mxq_quantize_chunk(&q, chunk, c->source->path, error);
     if (!code)
-        code = mxq_read(c->output, s->found_scales, scales, scales_begin, error);
-    if (!code)
-        code = mxq_quantize_values(t, c->options, chunk->first, n, s->values, s->expected,
-                                   s->expected_scales, c->source->path, error);
-    if (code)
-        return code;
-    compare(finding, s->found, s->expected, n, begin);
-    compare(finding, s->found_scales, s->expected_scales, scales, scales_begin);
-    const struct mxq_matrix y = {s->y, MXQ_F32, 1, n, n};
-    const struct mxq_quantized q = {*format, 1, n, s->found, n, s->found_scales, scales};
-    struct mxq_error detail;
-    if (mxq_dequantize(&y, &q, NULL, &detail))
-        return mxq_io_fail(error, MXQ_IO_SYSTEM,
-                           (struct mxq_io_place){c->output->path, begin, t->source->name},
-                           "cannot dequantize: %s", detail.what);
-    widen(s->x, s->values, t->type, n);
-    finding->quality = measure(format, s->x, s->y, s->found, s->found_scales, n);
-    return MXQ_IO_OK;
+        code = compare_part(c, finding, t, MXQ_ELEMENTS_PART,
+                            &(struct mxq_memory){q.elements, place.elements_bytes},
+                            place.elements_begin, found, error);
+    if (!code && (chunk->first == 0 || t->format.format.block_rows))
+        code = compare_part(c, finding, t, MXQ_SCALES_PART,
+                            &(struct mxq_memory){q.scales, place.scales_bytes}, place.scales_begin,
+                            found, error);
+    if (!code && chunk->first == 0 && t->bytes[MXQ_TENSOR_SCALE_PART])
+        code = compare_part(c, finding, t, MXQ_TENSOR_SCALE_PART,
+                            &(struct mxq_memory){&q.tensor_scale, sizeof q.tensor_scale}, 0, found,
+                            error);
+    return code;
 }
 
 static enum mxq_io_code compare_chunk(void *context, const struct mxq_chunk *chunk, void *scratch,
                                       struct mxq_io_error *error)
 {
     const struct comparison *c = context;
-    const struct mxq_plan_tensor *t = chunk->tensor;
-    struct scratch *s = scratch;
+    uint8_t *values = scratch;
     struct finding *finding = &c->findings[chunk->index];
     finding->at = MXQ_IO_NOWHERE;
-    enum mxq_io_code code =
-        mxq_read(c->source, s->values, chunk->source_bytes, chunk->source_begin, error);
+    const enum mxq_io_code code =
+        mxq_read(c->source, values, chunk->source_bytes, chunk->source_begin, error);
     if (code)
         return code;
-    if (t->decision == MXQ_QUANTIZE)
-        return compare_quantized(c, chunk, s, finding, error);
-    code = mxq_read(c->output, s->found, chunk->count, t->begin + chunk->first, error);
-    if (!code)
-        compare(finding, s->found, s->values, chunk->count, t->begin + chunk->first);
-    return code;
+    if (chunk->tensor->decision == MXQ_QUANTIZE)
+        return compare_quantized(c, chunk, values, finding, error);
+    return compare_part(c, finding, chunk->tensor, MXQ_ELEMENTS_PART,
+                        &(struct mxq_memory){values, chunk->source_bytes}, chunk->first,
+                        values + c->sizes.source, error);
 }
 
 /* ------------------------------------ One file of weights ------------------------------------- */
 
 /* Puts the findings of a file together, in the order of its chunks. */
 static void collect(struct mxq_verification *v, const struct mxq_plan_file *file,
-                    struct mxq_quality *qualities, const struct finding *findings, const char *path)
+                    struct mxq_statistics *statistics, const struct finding *findings,
+                    const char *path)
 {
+    static const char *const parts[MXQ_PARTS] = {"elements", "scales", "tensor scale"};
     uint64_t chunk = 0;
     for (size_t i = 0; i < file->count; i++) {
         const struct mxq_plan_tensor *t = &file->tensors[i];
-        for (uint64_t end = chunk + mxq_count_tensor_chunks(t); chunk < end; chunk++) {
+        for (uint64_t end = chunk + mxq_count_chunks(t); chunk < end; chunk++) {
             const struct finding *f = &findings[chunk];
-            add_quality(&qualities[i], &f->quality);
+            mxq_statistics_add(&statistics[i], &f->statistics);
             if (f->at != MXQ_IO_NOWHERE)
                 DIFFERS(v, path, f->at, t->source->name,
                         "a byte of the %s differs: byte = 0x%02x, expected 0x%02x",
-                        t->decision != MXQ_QUANTIZE ? "kept values"
-                        : f->at >= t->scales_begin  ? "scales"
-                                                    : "elements",
-                        f->found, f->expected);
+                        t->decision == MXQ_QUANTIZE ? parts[f->part] : "kept values", f->found,
+                        f->expected);
         }
-        add_quality(&v->total, &qualities[i]);
+        mxq_statistics_add(&v->total, &statistics[i]);
     }
 }
 
@@ -269,8 +166,8 @@ static enum mxq_io_code compare_header(struct mxq_verification *v, const struct 
 }
 
 static enum mxq_io_code compare_file(struct mxq_verification *v, const struct mxq_plan_file *file,
-                                     struct mxq_quality *qualities, const struct mxq_file *source,
-                                     const struct mxq_file *output,
+                                     struct mxq_statistics *statistics, const float *amaxes,
+                                     const struct mxq_file *source, const struct mxq_file *output,
                                      const struct mxq_workers *workers,
                                      const struct mxq_monitor *monitor, struct mxq_io_error *error)
 {
@@ -278,18 +175,27 @@ static enum mxq_io_code compare_file(struct mxq_verification *v, const struct mx
     enum mxq_io_code code = compare_header(v, file, &output->reader, &same, error);
     if (code || !same)
         return code;
-    struct comparison c = {&v->options, &source->reader, &output->reader, NULL};
-    c.findings = calloc((size_t)mxq_count_chunks(file) + 1, sizeof *c.findings);
+    struct comparison c = {&v->options, &source->reader,       &output->reader,
+                           amaxes,      mxq_chunk_sizes(file), NULL};
+    uint64_t chunks = 0;
+    for (size_t i = 0; i < file->count; i++)
+        chunks += mxq_count_chunks(&file->tensors[i]);
+    c.findings = calloc((size_t)chunks + 1, sizeof *c.findings);
     if (!c.findings)
         return mxq_io_fail_memory(error, output->reader.path);
-    code = mxq_sweep(file, workers, monitor, sizeof(struct scratch), compare_chunk, &c, error);
+    const size_t expected = c.sizes.elements + c.sizes.scales;
+    const struct mxq_sweep sweep = {.file = file,
+                                    .visit = compare_chunk,
+                                    .context = &c,
+                                    .scratch_bytes = c.sizes.source + 2 * expected + sizeof(float)};
+    code = mxq_sweep(&sweep, workers, monitor, error);
     if (!code)
-        collect(v, file, qualities, c.findings, output->reader.path);
+        collect(v, file, statistics, c.findings, output->reader.path);
     free(c.findings);
     return code;
 }
 
-static enum mxq_io_code compare_shard(struct mxq_verification *v, size_t index,
+static enum mxq_io_code compare_shard(struct mxq_verification *v, size_t index, const float *amaxes,
                                       const struct mxq_model *source,
                                       const struct mxq_model *output,
                                       const struct mxq_workers *workers,
@@ -302,7 +208,8 @@ static enum mxq_io_code compare_shard(struct mxq_verification *v, size_t index,
         return code;
     code = mxq_shard_open(output, &output->shards[index], &to, error);
     if (!code) {
-        code = compare_file(v, file, v->qualities[index], &from, &to, workers, monitor, error);
+        code = compare_file(v, file, v->statistics[index], amaxes, &from, &to, workers, monitor,
+                            error);
         if (!code)
             code = mxq_file_check_identity(&from, &file->shard->identity, error);
         mxq_file_close(&to);
@@ -393,11 +300,11 @@ static enum mxq_io_code read_options(struct mxq_verification *v, const struct mx
 
 static enum mxq_io_code allocate(struct mxq_verification *v, struct mxq_io_error *error)
 {
-    v->qualities = calloc(v->plan.count + 1, sizeof *v->qualities);
-    int ok = v->qualities != NULL;
+    v->statistics = calloc(v->plan.count + 1, sizeof *v->statistics);
+    int ok = v->statistics != NULL;
     for (size_t i = 0; ok && i < v->plan.count; i++) {
-        v->qualities[i] = calloc(v->plan.files[i].count + 1, sizeof **v->qualities);
-        ok = v->qualities[i] != NULL;
+        v->statistics[i] = calloc(v->plan.files[i].count + 1, sizeof **v->statistics);
+        ok = v->statistics[i] != NULL;
     }
     return ok ? MXQ_IO_OK : mxq_io_fail_memory(error, NULL);
 }
@@ -441,18 +348,22 @@ enum mxq_io_code mxq_verification_run(struct mxq_verification *v, const struct m
 {
     if (!has_same_shards(v, output))
         return MXQ_IO_OK;
-    enum mxq_io_code code = MXQ_IO_OK;
+    float *amaxes;
+    enum mxq_io_code code = mxq_find_amaxes(source, &v->plan, workers, monitor, &amaxes, error);
+    if (code)
+        return code;
     for (size_t i = 0; !code && i < v->plan.count; i++)
-        code = compare_shard(v, i, source, output, workers, monitor, error);
+        code = compare_shard(v, i, amaxes, source, output, workers, monitor, error);
+    free(amaxes);
     return code ? code : compare_others(v, source, output, error);
 }
 
 void mxq_verification_end(struct mxq_verification *v)
 {
-    for (size_t i = 0; v->qualities && i < v->plan.count; i++)
-        free(v->qualities[i]);
-    free(v->qualities);
+    for (size_t i = 0; v->statistics && i < v->plan.count; i++)
+        free(v->statistics[i]);
+    free(v->statistics);
     mxq_plan_free(&v->plan);
     mxq_convert_options_free(&v->options);
-    *v = (struct mxq_verification){.qualities = NULL};
+    *v = (struct mxq_verification){.statistics = NULL};
 }

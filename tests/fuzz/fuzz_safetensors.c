@@ -43,7 +43,7 @@ static int read_planned(const void *context, void *to, size_t bytes, uint64_t of
     return 0;
 }
 
-static void check_plan(const struct mxq_safetensors *st, enum mxq_element element)
+static void check_plan(const struct mxq_safetensors *st, const struct mxq_format_info *format)
 {
     struct mxq_io_error error;
     struct mxq_plan plan;
@@ -51,7 +51,7 @@ static void check_plan(const struct mxq_safetensors *st, enum mxq_element elemen
     struct mxq_shard shard = {.path = (char[]){"fuzz"}, .name = (char[]){"fuzz"}, .header = *st};
     const struct mxq_model model = {.path = shard.path, .folder = -1, .shards = &shard, .count = 1};
     REQUIRE(mxq_convert_options_init(&options));
-    options.format.element = element;
+    options.format = *format;
     if (!mxq_plan_make(&plan, &model, &options, &error)) {
         const struct mxq_plan_file *file = &plan.files[0];
         const struct mxq_reader reader = {"plan", file->bytes, read_planned, &file->header};
@@ -59,7 +59,7 @@ static void check_plan(const struct mxq_safetensors *st, enum mxq_element elemen
         const enum mxq_io_code code = mxq_safetensors_read(&again, &reader, &error);
         REQUIRE(!code);
         check_whole(&again);
-        REQUIRE(again.count == st->count + plan.quantized);
+        REQUIRE(again.count == file->entries);
         mxq_safetensors_free(&again);
         mxq_plan_free(&plan);
     }
@@ -75,8 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (mxq_safetensors_read(&st, &reader, &error))
         return 0;
     check_whole(&st);
-    check_plan(&st, MXQ_E4M3);
-    check_plan(&st, MXQ_E5M2);
+    struct mxq_format_info format;
+    for (size_t i = 0; mxq_format_at(i, &format); i++)
+        check_plan(&st, &format);
     mxq_safetensors_free(&st);
     return 0;
 }

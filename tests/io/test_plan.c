@@ -97,6 +97,14 @@ static void shapes_types_and_globs_decide(void **state)
     assert_int_equal(decide(name, 2, 1, 32, MXQ_DTYPE_F64, &o), MXQ_KEEP_DTYPE);
     assert_int_equal(decide(name, 2, 1, 32, MXQ_DTYPE_I8, &o), MXQ_KEEP_DTYPE);
     assert_int_equal(decide(name, 2, 1, 32, MXQ_DTYPE_F16, &o), MXQ_QUANTIZE);
+    assert_true(mxq_find_format("nvfp4", &o.format));
+    assert_int_equal(decide(name, 2, 64, 48, MXQ_DTYPE_F32, &o), MXQ_QUANTIZE);
+    assert_int_equal(decide(name, 2, 64, 40, MXQ_DTYPE_F32, &o), MXQ_KEEP_ROW_LENGTH);
+    assert_true(mxq_find_format("fp8-channel", &o.format));
+    assert_int_equal(decide(name, 2, 64, 41, MXQ_DTYPE_F32, &o), MXQ_QUANTIZE);
+    assert_true(mxq_find_format("fp8-block", &o.format));
+    assert_int_equal(decide(name, 2, 65, 41, MXQ_DTYPE_F32, &o), MXQ_QUANTIZE);
+    assert_true(mxq_find_format("mxfp8", &o.format));
     assert_true(mxq_globs_add(&o.only, "*up_proj*"));
     assert_int_equal(decide(name, 2, 1, 32, MXQ_DTYPE_F16, &o), MXQ_QUANTIZE);
     assert_int_equal(decide("a.b.weight", 2, 1, 32, MXQ_DTYPE_F16, &o), MXQ_KEEP_ONLY);
@@ -125,30 +133,45 @@ static void options_are_read_as_they_are_written(void **state)
     struct mxq_io_error error;
     struct mxq_text json = {0};
     assert_true(mxq_convert_options_init(&o));
-    o.format = mxq_mxfp8_e5m2;
+    assert_true(mxq_find_format("mxfp8-e5m2", &o.format));
     o.scale_mode = MXQ_SCALE_EVEN;
+    o.rounding = MXQ_STOCHASTIC;
+    o.seed = MXQ_MAX_SEED;
     o.nonfinite = MXQ_NONFINITE_NAN;
     assert_true(mxq_globs_add(&o.skip, "a\"\\*\x01") && mxq_globs_add(&o.skip, "b"));
     mxq_convert_options_write(&o, &json);
     assert_int_equal(mxq_convert_options_read(&again, json.data, "9.9", "x", &error), MXQ_IO_OK);
-    assert_int_equal(again.format.element, MXQ_E5M2);
+    assert_int_equal(again.format.format.element, MXQ_E5M2);
     assert_int_equal(again.scale_mode, MXQ_SCALE_EVEN);
+    assert_int_equal(again.rounding, MXQ_STOCHASTIC);
+    assert_true(again.seed == MXQ_MAX_SEED);
     assert_int_equal(again.nonfinite, MXQ_NONFINITE_NAN);
     assert_int_equal(again.skip.count, 2);
     assert_string_equal(again.skip.items[0], "a\"\\*\x01");
     assert_int_equal(again.only.count, 0);
     assert_string_equal(again.version, "9.9");
     mxq_convert_options_free(&again);
-    static const char *const bad[] = {"",
-                                      "{}",
-                                      "[]",
-                                      "{\"element\":\"e4m3\"}",
-                                      "{\"element\":\"e9\",\"scale\":\"rceil\",\"nonfinite\":"
-                                      "\"nan\",\"skip\":[],\"only\":[]}",
-                                      "{\"element\":\"e4m3\",\"scale\":\"rceil\",\"nonfinite\":"
-                                      "\"nan\",\"skip\":[1],\"only\":[]}",
-                                      "{\"element\":\"e4m3\",\"scale\":\"rceil\",\"nonfinite\":"
-                                      "\"nan\",\"skip\":[],\"only\":[],\"more\":1}"};
+#define SCALES "\"scale\":\"rceil\",\"round\":\"nearest-even\","
+#define REST   "\"nonfinite\":\"nan\",\"skip\":[],\"only\":[]}"
+    static const char *const good[] = {"{\"format\":\"mxfp8\"," SCALES REST,
+                                       "{\"format\":\"mxfp8\",\"profile\":\"ocp\"," REST};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(mxq_convert_options_read(&again, good[i], "1", "x", &error), MXQ_IO_OK);
+        mxq_convert_options_free(&again);
+    }
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"format\":\"mxfp8\"}",
+        "{\"format\":\"mxfp9\"," SCALES REST,
+        "{\"format\":\"nvfp4\"," SCALES REST,
+        "{\"format\":\"mxfp8\"," SCALES "\"seed\":1," REST,
+        "{\"format\":\"mxfp8\",\"profile\":\"ggml\"," REST,
+        "{\"format\":\"mxfp8\",\"profile\":\"ocp\"," SCALES REST,
+        "{\"format\":\"mxfp8\"," SCALES "\"nonfinite\":\"nan\",\"skip\":[1],\"only\":[]}",
+        "{\"format\":\"mxfp8\"," SCALES "\"more\":1," REST,
+        "{\"format\":\"mxfp8\",\"scale\":\"rceil\",\"round\":\"stochastic\",\"seed\":-1," REST};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(mxq_convert_options_read(&again, bad[i], "1", "x", &error),
                          MXQ_IO_NOT_CONVERTED);
@@ -365,8 +388,9 @@ static void the_first_failure_is_returned(void **state)
     struct job job;
     begin_job(&job, 0);
     for (uint64_t last = 3; last < 5; last++) {
-        const enum mxq_io_code code =
-            mxq_sweep(&job.plan.files[0], &seven, &monitor, 64, fail_late, &last, &job.error);
+        const struct mxq_sweep sweep = {
+            .file = &job.plan.files[0], .visit = fail_late, .context = &last};
+        const enum mxq_io_code code = mxq_sweep(&sweep, &seven, &monitor, &job.error);
         assert_int_equal(code, MXQ_IO_NONFINITE);
         assert_int_equal(job.error.at, 3);
     }
