@@ -5,6 +5,7 @@
  * block of 128 x 128.  A tile goes through amax, scales, elements and, if asked for, statistics; blocks over
  * the whole tensor have their amax from a pass of its own.  What is asked for most, E8M0 scales on 1 x 32
  * blocks rounded to nearest even, has a kernel that does all in one pass over long runs. */
+#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -141,11 +142,12 @@ struct quantize {
     const struct mxq_element_info *element;
     enum mxq_scale_mode mode;
     struct mxq_scale_rule rule;
-    int is_fused;       /* the one-pass kernel does all but the statistics */
-    int is_encoded;     /* elements are made by encode, not by pack */
-    float tensor_amax;  /* of a block over the whole tensor, or of E4M3 scales */
-    float tensor_scale; /* 1 but for E4M3 scales */
-    size_t length;      /* of a block along a row */
+    int is_fused;         /* the one-pass kernel does all but the statistics */
+    int is_encoded;       /* elements are made by encode, not by pack */
+    float tensor_amax;    /* of a block over the whole tensor, or of E4M3 scales */
+    float tensor_scale;   /* 1 but for E4M3 scales */
+    float tensor_divisor; /* of a block over the whole tensor */
+    size_t length;        /* of a block along a row */
     size_t tile_rows, tile_cols;
     size_t tiles_across, tiles, task_tiles;
     struct partial *partials; /* of each task */
@@ -297,10 +299,11 @@ static void make_quotients(const struct quantize *c, struct tile *t, uint8_t *sc
         if (is_zero)
             scale = c->options->reciprocal ? 0 : 1;
         const float stored = store_scale(c, scales, b, scale);
-        if (c->options->reciprocal)
-            t->divisors[b] = scale == 0 ? 0 : 1 / scale;
-        else
+        const float reciprocal = scale == 0 ? 0 : 1 / scale;
+        if (!c->options->reciprocal)
             t->divisors[b] = stored == 0 ? INFINITY : stored;
+        else /* zeros times infinity would be NaN */
+            t->divisors[b] = reciprocal > FLT_MAX ? FLT_MAX : reciprocal;
     }
 }
 
@@ -310,8 +313,10 @@ static void make_e4m3(const struct quantize *c, struct tile *t, uint8_t *scales)
     float quotients[MXQ_SPAN_FACTORS] = {0};
     uint8_t codes[MXQ_SPAN_FACTORS];
     for (size_t b = 0; b < t->blocks; b++)
-        quotients[b] =
-            t->amax[b] < NONFINITE ? value_of(t->amax[b]) / 6 / c->tensor_scale : value_of(F32_NAN);
+        if (t->amax[b] >= NONFINITE || isnan(c->tensor_scale))
+            quotients[b] = value_of(F32_NAN);
+        else if (t->amax[b]) /* zeros have scale 0, also when the tensor's scale underflowed */
+            quotients[b] = value_of(t->amax[b]) / 6 / c->tensor_scale;
     c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes,
                                         (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK);
     memcpy(scales, codes, t->blocks);
@@ -461,11 +466,11 @@ static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sum
     t.rows = c->q->rows - t.row < c->tile_rows ? c->q->rows - t.row : c->tile_rows;
     t.cols = c->q->cols - t.col < c->tile_cols ? c->q->cols - t.col : c->tile_cols;
     t.blocks = (t.cols + c->length - 1) / c->length;
-    if (!c->is_fused) {
+    if (c->q->format.block_rows == 0) {
+        t.divisors[0] = c->tensor_divisor;
+    } else if (!c->is_fused) {
         if (c->options->amax_count && c->q->format.scale != MXQ_E4M3_SCALE)
             take_amax(c, &t);
-        else if (c->q->format.block_rows == 0)
-            t.amax[0] = bits_of(c->tensor_amax);
         else
             find_amax(c, &t);
         make_scales(c, &t);
@@ -566,6 +571,17 @@ static void find_tensor_scale(struct quantize *c)
     }
 }
 
+/* The one scale of a block over the whole tensor: stored before any task reads it. */
+static void store_tensor_scale(struct quantize *c)
+{
+    struct tile t = {.blocks = 1};
+    const uint64_t fpenv = mxq_fpenv_enter();
+    t.amax[0] = bits_of(c->tensor_amax);
+    make_scales(c, &t);
+    c->tensor_divisor = t.divisors[0];
+    mxq_fpenv_leave(fpenv);
+}
+
 static void add_partials(struct quantize *c, size_t tasks)
 {
     struct mxq_statistics *to = c->options->statistics;
@@ -599,6 +615,8 @@ static void quantize_in_tiles(struct quantize *c)
     if (!c->q->rows || !c->q->cols)
         return;
     cut_into_tiles(c);
+    if (c->q->format.block_rows == 0)
+        store_tensor_scale(c);
     c->partials = c->options->statistics ? partials : NULL;
     const size_t tasks = (c->tiles + c->task_tiles - 1) / c->task_tiles;
     mxq_for_each_task(c->options->parallel, tasks, quantize_tiles, c);

@@ -305,16 +305,26 @@ static double squared_error(enum mxq_element element, enum mxq_type type, const 
     return sum;
 }
 
+uint8_t oracle_least_error(enum mxq_element element, enum mxq_type type, const void *x,
+                           size_t values, uint8_t scale)
+{
+    for (size_t i = 0; i < values; i++)
+        if (!isfinite(oracle_value(type, oracle_load(type, x, i))))
+            return scale;
+    return scale < 254 && squared_error(element, type, x, values, (uint8_t)(scale + 1)) <
+                              squared_error(element, type, x, values, scale)
+               ? (uint8_t)(scale + 1)
+               : scale;
+}
+
 void oracle_quantize(enum mxq_element element, enum mxq_scale_mode mode, enum mxq_type type,
                      const void *x, size_t values, uint8_t *elements, uint8_t *scale)
 {
     *scale = oracle_scale(element, mode, oracle_amax(type, x, values));
     if (mode == MXQ_SCALE_DEFAULT)
         mode = default_mode(element);
-    if (mode == MXQ_SCALE_MSE && *scale < 254 &&
-        squared_error(element, type, x, values, (uint8_t)(*scale + 1)) <
-            squared_error(element, type, x, values, *scale))
-        ++*scale;
+    if (mode == MXQ_SCALE_MSE)
+        *scale = oracle_least_error(element, type, x, values, *scale);
     memset(elements, 0, oracle_bytes(element, values));
     for (size_t i = 0; i < values; i++)
         oracle_put(element, elements, i,

@@ -50,6 +50,10 @@ uint32_t oracle_unpack(enum mxq_element element, enum mxq_type type, uint8_t cod
 /* The shared scale of a block with this amax (F32 bits). */
 uint8_t oracle_scale(enum mxq_element element, enum mxq_scale_mode mode, uint32_t amax);
 
+/* What MXQ_SCALE_MSE makes of the scale that MXQ_SCALE_FLOOR gives: this one, or the next. */
+uint8_t oracle_least_error(enum mxq_element element, enum mxq_type type, const void *x,
+                           size_t values, uint8_t scale);
+
 /* amax of up to 32 values. */
 uint32_t oracle_amax(enum mxq_type type, const void *x, size_t values);
 
