@@ -20,6 +20,8 @@
 #undef _mm512_cvtepi32_epi8
 #undef _mm512_testn_epi8_mask
 #undef _mm512_testn_epi16_mask
+#undef _mm512_cmplt_epu32_mask
+#undef _mm512_shuffle_epi32
 #undef _mm512_fmadd_ps
 #define _mm512_cvtepu8_epi32  missing_cvtepu8_epi32
 #define _mm512_cvtepu16_epi32 missing_cvtepu16_epi32
@@ -32,6 +34,9 @@
 #define _mm512_cvtepi32_epi8          missing_cvtepi32_epi8
 #define _mm512_testn_epi8_mask(a, b)  (~_mm512_test_epi8_mask(a, b))
 #define _mm512_testn_epi16_mask(a, b) ((__mmask32)~_mm512_test_epi16_mask(a, b))
+#define _mm512_cmplt_epu32_mask(a, b) ((__mmask16)~_mm512_cmpge_epu32_mask(a, b))
+#define _mm512_shuffle_epi32          missing_shuffle_epi32
+#define __mmask16                     simde__mmask16
 #define __mmask32                     simde__mmask32
 #define _mm512_fmadd_ps               missing_fmadd_ps
 
@@ -90,6 +95,15 @@ static inline __m128i missing_cvtepi32_epi8(__m512i a)
     for (int i = 0; i < 16; i++)
         bytes[i] = (uint8_t)lanes[i];
     return _mm_loadu_si128((const __m128i *)bytes);
+}
+
+static inline __m512i missing_shuffle_epi32(__m512i a, int imm)
+{
+    uint32_t lanes[16], shuffled[16];
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++)
+        shuffled[i] = lanes[(i & ~3) | (imm >> 2 * (i & 3) & 3)];
+    return _mm512_loadu_si512(shuffled);
 }
 
 /* SIMDe's rounds twice. */

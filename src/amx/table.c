@@ -13,7 +13,7 @@
 #define COLUMN_quantize avx512
 #define COLUMN_columns  scalar
 #define COLUMN_mse      scalar
-#define COLUMN_encode   scalar
+#define COLUMN_encode   avx512
 #define COLUMN_divide   avx512
 #define COLUMN_multiply avx512
 #define COLUMN_rescale  avx512

@@ -12,7 +12,7 @@
 #define COLUMN_quantize avx2
 #define COLUMN_columns  scalar
 #define COLUMN_mse      scalar
-#define COLUMN_encode   scalar
+#define COLUMN_encode   avx2
 #define COLUMN_divide   avx2
 #define COLUMN_multiply avx2
 #define COLUMN_rescale  avx2

@@ -37,6 +37,16 @@ static inline uint32_t vec_mask_gt_u(vec a, vec b)
 #define vec_srl(a, n)                                 _mm256_srli_epi32(a, n)
 #define vec_sll(a, n)                                 _mm256_slli_epi32(a, n)
 
+static inline vec vec_sllv(vec a, vec n)            { return _mm256_sllv_epi32(a, n); }
+static inline vec vec_srlv(vec a, vec n)            { return _mm256_srlv_epi32(a, n); }
+static inline vec vec_xor(vec a, vec b)             { return _mm256_xor_si256(a, b); }
+static inline vec vec_xor3(vec a, vec b, vec c)     { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
+static inline vec vec_mul_even(vec a, vec b)        { return _mm256_mul_epu32(a, b); }
+static inline vec vec_upper(vec a)                  { return _mm256_srli_epi64(a, 32); }
+static inline vec vec_swap(vec a)                   { return _mm256_shuffle_epi32(a, 0xB1); }
+static inline vec vec_even_lanes(void)              { return _mm256_set1_epi64x(0xFFFFFFFF); }
+static inline vec vec_counters(void)                { return _mm256_setr_epi64x(0, 2, 1, 3); }
+
 static inline vec vec_first_lane(void)              { return vec_set1(0); }
 static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(1)); }
 static inline vec vec_lane(vec v, vec lane)         { return _mm256_permutevar8x32_epi32(v, lane); }
@@ -84,6 +94,20 @@ MXQ_INLINE vec vec_reduce_quads(const vec v[4])
 {
     const vec largest = vec_fold_64(vec_fold_32(v[0], v[1]), vec_fold_32(v[2], v[3]));
     return vec_lane(largest, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/* f + r carries when f is above ~r, unsigned. */
+MXQ_INLINE vec vec_add_carry(vec a, vec f, vec r)
+{
+    const vec above = vec_gt(_mm256_xor_si256(f, vec_set1(0x80000000)),
+                             _mm256_xor_si256(r, vec_set1(0x7FFFFFFF)));
+    return vec_sub(a, above);
+}
+
+MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
+{
+    vec_store(p, _mm256_unpacklo_epi64(w01, w23));
+    vec_store(p + VEC_LANES, _mm256_unpackhi_epi64(w01, w23));
 }
 
 MXQ_INLINE vec vec_reduce_max(const vec v[8])
@@ -158,6 +182,13 @@ MXQ_INLINE void vec_store_packed(uint8_t *out, vec bytes, int bits)
     const vec all = _mm256_permutevar8x32_epi32(lanes, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 7, 7));
     _mm_storeu_si128((__m128i *)out, _mm256_castsi256_si128(all));
     _mm_storel_epi64((__m128i *)(out + 16), _mm256_extracti128_si256(all, 1));
+}
+
+MXQ_INLINE void vec_store_bytes(uint8_t *p, const vec v[4], int bits)
+{
+    const vec bytes =
+        _mm256_packus_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+    vec_store_packed(p, vec_lane(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)), bits);
 }
 
 /* The lower halves of four t, which are integers, to saturated bytes. */

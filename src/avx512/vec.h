@@ -42,6 +42,16 @@ static inline uint32_t vec_mask_gt_u(vec a, vec b)  { return vec_bits((uint16_t)
 #define vec_srl(a, n)                                 _mm512_srli_epi32(a, n)
 #define vec_sll(a, n)                                 _mm512_slli_epi32(a, n)
 
+static inline vec vec_sllv(vec a, vec n)            { return _mm512_sllv_epi32(a, n); }
+static inline vec vec_srlv(vec a, vec n)            { return _mm512_srlv_epi32(a, n); }
+static inline vec vec_xor(vec a, vec b)             { return _mm512_xor_si512(a, b); }
+static inline vec vec_xor3(vec a, vec b, vec c)     { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
+static inline vec vec_mul_even(vec a, vec b)        { return _mm512_mul_epu32(a, b); }
+static inline vec vec_upper(vec a)                  { return _mm512_srli_epi64(a, 32); }
+static inline vec vec_swap(vec a)                   { return _mm512_shuffle_epi32(a, 0xB1); }
+static inline vec vec_even_lanes(void)              { return _mm512_set1_epi64(0xFFFFFFFF); }
+static inline vec vec_counters(void)                { return _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7); }
+
 static inline vec vec_first_lane(void)              { return vec_set1(0); }
 static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(1)); }
 static inline vec vec_lane(vec v, vec lane)         { return _mm512_permutexvar_epi32(lane, v); }
@@ -79,12 +89,24 @@ static inline vec vec_fold_128(vec a, vec b)
 static inline vec vec_fold_8(vec a, vec b)          { return vec_fold_128(a, b); }
 /* clang-format on */
 
+/* From lane 4 q + k being of four lanes q of vector k to the order of four vectors. */
+static const uint32_t vec_quad_order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+
 MXQ_INLINE vec vec_reduce_quads(const vec v[4])
 {
-    /* Lane 4 q + k is of four lanes q of vector k. */
-    static const uint32_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
     const vec largest = vec_fold_64(vec_fold_32(v[0], v[1]), vec_fold_32(v[2], v[3]));
-    return vec_lane(largest, vec_load(order));
+    return vec_lane(largest, vec_load(vec_quad_order));
+}
+
+MXQ_INLINE vec vec_add_carry(vec a, vec f, vec r)
+{
+    return _mm512_mask_sub_epi32(a, _mm512_cmplt_epu32_mask(vec_add(f, r), f), a, vec_set1(~0u));
+}
+
+MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
+{
+    vec_store(p, _mm512_unpacklo_epi64(w01, w23));
+    vec_store(p + VEC_LANES, _mm512_unpackhi_epi64(w01, w23));
 }
 
 /* Two factors, eight lanes each. */
@@ -203,6 +225,15 @@ MXQ_INLINE void vec_store_packed(uint8_t *out, vec bytes, int bits)
         _mm256_storeu_si256((__m256i *)out, _mm512_castsi512_si256(all));
         _mm_storeu_si128((__m128i *)(out + 32), _mm512_extracti32x4_epi32(all, 2));
     }
+}
+
+MXQ_INLINE void vec_store_bytes(uint8_t *p, const vec v[4], int bits)
+{
+    const vec bytes =
+        _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+    vec_store_packed(
+        p, vec_sllv(vec_lane(bytes, vec_load(vec_quad_order)), vec_set1((uint32_t)(8 - bits))),
+        bits);
 }
 
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],

@@ -22,6 +22,7 @@ static inline vec vec_load(const void *p)           { return vreinterpretq_u32_u
 static inline void vec_store(void *p, vec a)        { vst1q_u8((uint8_t *)p, vreinterpretq_u8_u32(a)); }
 static inline vec vec_and(vec a, vec b)             { return vandq_u32(a, b); }
 static inline vec vec_andnot(vec a, vec b)          { return vbicq_u32(b, a); }
+static inline vec vec_xor(vec a, vec b)             { return veorq_u32(a, b); }
 static inline vec vec_or(vec a, vec b)              { return vorrq_u32(a, b); }
 static inline vec vec_add(vec a, vec b)             { return vaddq_u32(a, b); }
 static inline vec vec_sub(vec a, vec b)             { return vsubq_u32(a, b); }
@@ -88,6 +89,61 @@ MXQ_INLINE void vec_store_u8(void *p, vec a)
 MXQ_INLINE vec vec_reduce_max(const vec v[4])
 {
     return vpmaxq_u32(vpmaxq_u32(v[0], v[1]), vpmaxq_u32(v[2], v[3]));
+}
+
+MXQ_INLINE vec vec_sllv(vec a, vec n)
+{
+    return vshlq_u32(a, vec_as_s32(vminq_u32(n, vec_set1(32))));
+}
+
+MXQ_INLINE vec vec_srlv(vec a, vec n)
+{
+    return vshlq_u32(a, vnegq_s32(vec_as_s32(vminq_u32(n, vec_set1(32)))));
+}
+
+MXQ_INLINE vec vec_xor3(vec a, vec b, vec c)
+{
+    return veorq_u32(veorq_u32(a, b), c);
+}
+
+MXQ_INLINE vec vec_mul_even(vec a, vec b)
+{
+    return vreinterpretq_u32_u64(
+        vmull_u32(vmovn_u64(vreinterpretq_u64_u32(a)), vmovn_u64(vreinterpretq_u64_u32(b))));
+}
+
+MXQ_INLINE vec vec_upper(vec a)
+{
+    return vreinterpretq_u32_u64(vshrq_n_u64(vreinterpretq_u64_u32(a), 32));
+}
+
+MXQ_INLINE vec vec_swap(vec a)
+{
+    return vrev64q_u32(a);
+}
+
+MXQ_INLINE vec vec_even_lanes(void)
+{
+    return vreinterpretq_u32_u64(vdupq_n_u64(0xFFFFFFFF));
+}
+
+MXQ_INLINE vec vec_counters(void)
+{
+    static const uint32_t counters[4] = {0, 0, 1, 0};
+    return vld1q_u32(counters);
+}
+
+/* f + r carries when f is above ~r. */
+MXQ_INLINE vec vec_add_carry(vec a, vec f, vec r)
+{
+    return vec_sub(a, vcgtq_u32(f, vmvnq_u32(r)));
+}
+
+MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
+{
+    const uint64x2_t a = vreinterpretq_u64_u32(w01), b = vreinterpretq_u64_u32(w23);
+    vec_store(p, vreinterpretq_u32_u64(vzip1q_u64(a, b)));
+    vec_store(p + VEC_LANES, vreinterpretq_u32_u64(vzip2q_u64(a, b)));
 }
 
 MXQ_INLINE vec vec_fold_8(vec a, vec b)
@@ -187,6 +243,11 @@ MXQ_INLINE void vec_store_packed(uint8_t *out, uint8x16_t bytes, int bits)
     const uint32_t last = vgetq_lane_u32(vreinterpretq_u32_u8(all), 2);
     vst1_u8(out, vget_low_u8(all));
     memcpy(out + 8, &last, sizeof last);
+}
+
+MXQ_INLINE void vec_store_bytes(uint8_t *p, const vec v[4], int bits)
+{
+    vec_store_packed(p, vec_bytes(v, 0, 0), bits);
 }
 
 /* The lower halves of four t, which are integers, to saturated bytes. */

@@ -18,7 +18,7 @@
 #define COLUMN_quantize neon
 #define COLUMN_columns  scalar
 #define COLUMN_mse      scalar
-#define COLUMN_encode   scalar
+#define COLUMN_encode   neon
 #define COLUMN_divide   neon
 #define COLUMN_multiply neon
 #define COLUMN_rescale  neon
