@@ -444,8 +444,13 @@ static void add_kernel(const char *kernel_name, size_t kernel_index, const slot 
                          });
 }
 
-/* What multiplies is no stream: bench_gemm measures it. */
+/* What multiplies is no stream: bench_gemm measures it, and what works on sums that are in L1. */
 static void add_kernel(const char *, size_t, const slot &, mxq_gemm_fn *, const row &,
+                       const selection &)
+{
+}
+
+static void add_kernel(const char *, size_t, const slot &, mxq_fold_fn *, const row &,
                        const selection &)
 {
 }

@@ -216,6 +216,14 @@ typedef void mxq_gemm_fused_fn(float *y, size_t y_stride, const void *x, size_t 
                                const uint8_t *elements, const uint8_t *scales, size_t panel_bytes,
                                size_t rows, size_t panels, size_t blocks);
 
+/* y[r * y_stride + i] = fma(group[r * group_stride + i], x_scale of row r * w_scale of column i, the earlier y),
+ * the product of the scales rounded to F32, for r < rows and i < 16 * panels; then group holds +0 there.  The
+ * scale of row r is an F32 at x_scale + r * x_stride_bytes, aligned, those of panel p are 16 F32 at
+ * w_scale + p * w_stride_bytes, which need not be. */
+typedef void mxq_fold_fn(float *y, size_t y_stride, float *group, size_t group_stride,
+                         const void *x_scale, size_t x_stride_bytes, const void *w_scale,
+                         size_t w_stride_bytes, size_t rows, size_t panels);
+
 /* y[i] = acc[i] + bias[i], rounded to F32, a NaN made canonical, then rounded to y's type, for
  * 16 * groups values.  bias may be NULL: then acc[i] itself. */
 typedef void mxq_output_fn(void *y, const float *acc, const float *bias, size_t groups);
@@ -264,6 +272,7 @@ struct mxq_kernels {
     mxq_panel_fn *panel[MXQ_PACKED_ELEMENTS][MXQ_COMPUTES];
     mxq_gemm_fn *gemm[MXQ_COMPUTES];
     mxq_gemm_fused_fn *gemm_fused[MXQ_PACKED_ELEMENTS][MXQ_FLOAT_COMPUTES];
+    mxq_fold_fn *fold[1];
     mxq_output_fn *output[MXQ_TYPES];
     struct mxq_tile tile[MXQ_COMPUTES];
 };

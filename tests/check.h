@@ -144,6 +144,7 @@ void check_round(struct check *c);
 void check_panel(struct check *c);
 void check_gemm(struct check *c);
 void check_gemm_fused(struct check *c);
+void check_fold(struct check *c);
 void check_output(struct check *c);
 
 #endif

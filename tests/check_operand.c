@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_operand.c -- conformance of what goes into and comes out of the GEMM: operand, round, output. */
+/* check_operand.c -- conformance of what goes into and comes out of the GEMM: operand, round, fold,
+ * output. */
 #include <string.h>
 
 #include "check.h"
@@ -120,6 +121,81 @@ void check_round(struct check *c)
         .shape = shape_round,
         .fill = fill_round,
         .call = call_round,
+    };
+    check_run(c, &family);
+}
+
+/* -------------------------------------------- fold -------------------------------------------- */
+
+/* Blocks are panels here. */
+#define FOLD_ROWS   5
+#define FOLD_PANELS 5
+#define FOLD_GAP    20
+#define FOLD_VALUES (FOLD_ROWS * (FOLD_PANELS * MXQ_PANEL + FOLD_GAP))
+
+/* Of y and of group: their rows lie apart. */
+static size_t fold_bytes(const struct check *c, size_t stride)
+{
+    const size_t values = c->current.blocks * MXQ_PANEL;
+    return values ? ((c->shape.rows - 1) * stride + values) * sizeof(float) : 0;
+}
+
+static void shape_fold(struct check *c)
+{
+    struct check_shape *s = &c->shape;
+    const size_t panels = c->current.blocks, values = panels * MXQ_PANEL;
+    s->rows = 1 + random_below(&c->random, FOLD_ROWS);
+    s->y_stride = values + random_below(&c->random, FOLD_GAP);
+    s->w_stride = values + random_below(&c->random, FOLD_GAP);
+    /* In bytes: one scale for all rows, or panels, or one for each. */
+    s->x_stride = sizeof(float) * random_below(&c->random, FOLD_GAP);
+    s->variant = (int)(random_below(&c->random, 2) * (64 + random_below(&c->random, FOLD_GAP)));
+    c->family.operands[0].bytes = fold_bytes(c, s->y_stride);
+    c->family.operands[1].bytes = fold_bytes(c, s->w_stride);
+    c->family.operands[2].bytes = (s->rows - 1) * s->x_stride + sizeof(float);
+    c->family.operands[3].bytes =
+        panels ? (panels - 1) * (size_t)s->variant + MXQ_PANEL * sizeof(float) : 0;
+}
+
+static void fill_fold(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
+                      void *const *data)
+{
+    const struct fill_target target = {MXQ_F32, t->element, t->scale, t->index};
+    (void)blocks;
+    for (int i = 0; i < 4; i++) {
+        const enum fill of_this = random_below(&c->random, 3) ? FILL_NORMAL : fill;
+        uint32_t values[MXQ_BLOCK];
+        const size_t bytes = c->family.operands[i].bytes;
+        for (size_t done = 0; done < bytes; done += sizeof values) {
+            fill_block(&c->random, of_this, &target, values);
+            memcpy((unsigned char *)data[i] + done, values,
+                   bytes - done < sizeof values ? bytes - done : sizeof values);
+        }
+    }
+}
+
+static void call_fold(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                      size_t blocks)
+{
+    const struct check_shape *s = &c->shape;
+    row->fold[MXQ_F32](data[0], s->y_stride, data[1], s->w_stride, data[2], s->x_stride, data[3],
+                       (size_t)s->variant, s->rows, blocks);
+}
+
+void check_fold(struct check *c)
+{
+    const struct check_family family = {
+        .operands = {{"y", 0, 4, CHECK_UPDATED, 4, CHECK_NANS, .most_bytes = FOLD_VALUES * 4},
+                     {"group", 0, 4, CHECK_UPDATED, 4, .most_bytes = FOLD_VALUES * 4},
+                     {"x_scale", 0, 4, CHECK_INPUT, 4, .most_bytes = FOLD_ROWS * FOLD_GAP * 4},
+                     {"w_scale", 0, 1, CHECK_INPUT, .most_bytes = FOLD_PANELS * 100}},
+        .rules = 1,
+        .blocks_in_tails = FOLD_PANELS,
+        .blocks_per_fill = 150,
+        .blocks_per_case = FOLD_PANELS,
+        .shape = shape_fold,
+        .fill = fill_fold,
+        .call = call_fold,
     };
     check_run(c, &family);
 }

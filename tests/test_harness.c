@@ -375,7 +375,7 @@ static void quantize_leaves_flush_to_zero_on(uint8_t *elements, uint8_t *scale, 
 }
 #endif
 
-/* ------------------------------ Defects of operand, round and output -------------------------- */
+/* ------------------------------ Defects of operand, round, fold and output -------------------- */
 
 static void operand_takes_zero_for_the_smallest(float *out, const void *x, size_t blocks,
                                                 struct mxq_range *range)
@@ -405,6 +405,31 @@ static void round_truncates(void *out, const float *x, size_t blocks)
 static void round_ignores_the_order(void *out, const float *x, size_t blocks)
 {
     mxq_round_bf16_f32_scalar(out, x, blocks);
+}
+
+static void fold_rounds_the_product(float *y, size_t y_stride, float *group, size_t group_stride,
+                                    const void *x_scale, size_t x_stride_bytes, const void *w_scale,
+                                    size_t w_stride_bytes, size_t rows, size_t panels)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < panels * MXQ_PANEL; i++) {
+            float of_x, of_w;
+            memcpy(&of_x, (const char *)x_scale + r * x_stride_bytes, sizeof of_x);
+            memcpy(&of_w, (const char *)w_scale + i / 16 * w_stride_bytes + i % 16 * 4,
+                   sizeof of_w);
+            y[r * y_stride + i] += group[r * group_stride + i] * (of_x * of_w);
+            group[r * group_stride + i] = 0;
+        }
+}
+
+static void fold_keeps_the_group(float *y, size_t y_stride, float *group, size_t group_stride,
+                                 const void *x_scale, size_t x_stride_bytes, const void *w_scale,
+                                 size_t w_stride_bytes, size_t rows, size_t panels)
+{
+    const float first = group[0];
+    mxq_fold_f32_scalar(y, y_stride, group, group_stride, x_scale, x_stride_bytes, w_scale,
+                        w_stride_bytes, rows, panels);
+    group[0] = first;
 }
 
 static void output_rounds_twice(void *y, const float *acc, const float *bias, size_t groups)
@@ -700,6 +725,9 @@ static const struct defect defects[] = {
     TILED("round_f32_f32", round[MXQ_F32], mxq_round_f32_f32_scalar, CHECK_OK),
     TILED("round_f32_f32", round[MXQ_F32], round_truncates, CHECK_FAIL),
     TILED("round_bf16_f32", round[MXQ_BF16], round_ignores_the_order, CHECK_FAIL),
+    TILED("fold_f32", fold[MXQ_F32], mxq_fold_f32_scalar, CHECK_OK),
+    TILED("fold_f32", fold[MXQ_F32], fold_rounds_the_product, CHECK_FAIL),
+    TILED("fold_f32", fold[MXQ_F32], fold_keeps_the_group, CHECK_FAIL),
     OUTPUT(mxq_output_f16_scalar, CHECK_OK),
     OUTPUT(output_rounds_twice, CHECK_FAIL),
     OUTPUT(output_keeps_nan, CHECK_FAIL),

@@ -63,6 +63,8 @@ const struct mxq_kernels mxq_kernels_avx512bf16 = {
     .gemm_fused[MXQ_PACKED_INT8][MXQ_F32]     = mxq_gemm_f32_int8_scalar,
     .gemm_fused[MXQ_PACKED_INT8][MXQ_BF16]    = mxq_gemm_bf16_int8_avx512bf16,
 
+    .fold[MXQ_F32]                  = mxq_fold_f32_avx512,
+
     .output[MXQ_F32]                = mxq_output_f32_avx512,
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,

@@ -57,6 +57,25 @@ MXQ_INLINE void operand_blocks(float *out, const void *x, size_t blocks, struct 
         }                                                                                          \
     }
 
+#define FOLD_KERNEL(name)                                                                          \
+    void name(float *y, size_t y_stride, float *group, size_t group_stride, const void *x_scale,   \
+              size_t x_stride_bytes, const void *w_scale, size_t w_stride_bytes, size_t rows,      \
+              size_t panels)                                                                       \
+    {                                                                                              \
+        for (size_t r = 0; r < rows; r++) {                                                        \
+            const vec_ps of_x = vec_broadcast_ps((const char *)x_scale + r * x_stride_bytes);      \
+            for (size_t i = 0; i < panels * MXQ_PANEL; i += VEC_LANES) {                           \
+                float *to = y + r * y_stride + i, *from = group + r * group_stride + i;            \
+                const vec_ps of_w =                                                                \
+                    vec_load_ps((const char *)w_scale + i / MXQ_PANEL * w_stride_bytes +           \
+                                i % MXQ_PANEL * sizeof(float));                                    \
+                vec_store_ps(                                                                      \
+                    to, vec_fma_ps(vec_load_ps(from), vec_mul_ps(of_x, of_w), vec_load_ps(to)));   \
+                vec_store_ps(from, vec_zero_ps());                                                 \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
 /* 16 values: one vector, or a few. */
 MXQ_INLINE void output_group(unsigned char *y, const float *acc, const float *bias,
                              enum mxq_type type)

@@ -68,6 +68,8 @@ const struct mxq_kernels mxq_kernels_neonbf16 = {
     .gemm_fused[MXQ_PACKED_INT8][MXQ_F32]     = mxq_gemm_f32_int8_scalar,
     .gemm_fused[MXQ_PACKED_INT8][MXQ_BF16]    = mxq_gemm_f32_int8_scalar,
 
+    .fold[MXQ_F32]                  = mxq_fold_f32_neon,
+
     .output[MXQ_F32]                = mxq_output_f32_neon,
     .output[MXQ_BF16]               = mxq_output_bf16_neon,
     .output[MXQ_F16]                = mxq_output_f16_neon,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* operand.c -- what goes into and comes out of the GEMM, the reference. */
+#include <math.h>
+
 #include "scalar/wide.h"
 
 MXQ_INLINE void operand(float *out, const void *x, size_t blocks, struct mxq_range *range,
@@ -37,6 +39,24 @@ void mxq_round_f32_f32_scalar(void *out, const float *x, size_t blocks)
         const uint32_t bits = (uint32_t)bf16_of_f32_bits(load_f32_bits(x, i, MXQ_F32)) << 16;
         store_f32_bits(out, i, MXQ_F32, bits);
     }
+}
+
+void mxq_fold_f32_scalar(float *y, size_t y_stride, float *group, size_t group_stride,
+                         const void *x_scale, size_t x_stride_bytes, const void *w_scale,
+                         size_t w_stride_bytes, size_t rows, size_t panels)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < panels * MXQ_PANEL; i++) {
+            float *sum = &y[r * y_stride + i], *of_group = &group[r * group_stride + i], of_x, of_w;
+            memcpy(&of_x, (const char *)x_scale + r * x_stride_bytes, sizeof of_x);
+            memcpy(&of_w,
+                   (const char *)w_scale + i / MXQ_PANEL * w_stride_bytes +
+                       i % MXQ_PANEL * sizeof of_w,
+                   sizeof of_w);
+            const float scale = of_x * of_w;
+            *sum = fmaf(*of_group, scale, *sum);
+            *of_group = 0;
+        }
 }
 
 MXQ_INLINE void output(void *y, const float *acc, const float *bias, size_t groups,
