@@ -103,15 +103,6 @@ int mxq_format_is_supported(const struct mxq_format *f)
     return 0;
 }
 
-const char mxq_packable_formats[] =
-    "format must be E4M3 or E5M2 elements with E8M0 scales on 1 x 32 blocks";
-
-int mxq_format_is_packable(const struct mxq_format *f)
-{
-    return (f->element == MXQ_E4M3 || f->element == MXQ_E5M2) && f->scale == MXQ_E8M0 &&
-           is_block(f, 1, MXQ_BLOCK);
-}
-
 /* ------------------------------------------ Extents -------------------------------------------- */
 
 size_t mxq_scale_bytes(enum mxq_scale scale)

@@ -68,10 +68,6 @@ extern const char mxq_supported_scale_modes[]; /* which those are, in a sentence
 int mxq_format_is_supported(const struct mxq_format *format);
 extern const char mxq_supported_formats[]; /* which those are, in a sentence */
 
-/* Returns 1 when weights of a format can be packed for products. */
-int mxq_format_is_packable(const struct mxq_format *format);
-extern const char mxq_packable_formats[]; /* which those are, in a sentence */
-
 /* Returns the bytes of one scale; the scale must be valid. */
 size_t mxq_scale_bytes(enum mxq_scale scale);
 

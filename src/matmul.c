@@ -1,57 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* matmul.c -- mxq_matmul(): checks, the range guard, cache blocking, threads.
+/* matmul.c -- mxq_matmul(): checks, cache blocking, groups, threads.
  *
- * First x is brought into scratch as the gemm kernels want it, F32 or BF16, padded with zeros to whole
- * sub-blocks, and its range is noted.  Then tasks of some panels of w times some rows of x run over the
- * threads.  Few rows go to the fused kernel, which reads the packed weights at memory speed.  For more, a
+ * First x is brought into scratch as the gemm kernels want it (operands.c), and its range is noted, from which
+ * the range guard (guard.c) chooses the kernels.  Then tasks of some panels of w times some rows of x run over
+ * the threads.  Few rows go to the fused kernel, which reads the packed weights at memory speed.  For more, a
  * panel is unpacked into L1, a piece of k at a time, and used for all rows of the task, with sums in F32 in
  * scratch.  Units for which unpacking is dear beside multiplying take many rows a task; then, as in Goto's
  * GEMM, all tasks work on one part of k after the other, whose x stays in L2.
  *
- * The range guard: fused kernels multiply bare elements and scale the dots, and BF16 units flush what is
- * below 2^-126.  Both give the canonical bits as long as every product is a multiple of 2^-149, or 2^-126 for
- * a unit that flushes, and no dot overflows, which the exponents of x and w prove or not; if not, the F32
- * kernels do the work on the scaled weights. */
-#include <limits.h>
-#include <stdatomic.h>
+ * Where an operand has F32 scales, the sub-blocks of a group, on which they are constant, are summed from +0
+ * on the stack and then folded into the sums, times the scales.  A group that is all of k is summed in the
+ * place of the sums, and folded on the way out. */
 #include <string.h>
 
 #include "cpu.h"
 #include "fpenv.h"
-#include "matrix.h"
-#include "packed.h"
+#include "guard.h"
 
 #define TASK_PANELS 4 /* panels of w of a task, at most */
 #define TASK_COLS   ((size_t)TASK_PANELS * MXQ_PANEL)
 #define WHOLE_ROWS                                                                                 \
     192 /* so many rows of sums are small beside a task's x: it keeps them for all of k */
 #define STACK_ROWS 64 /* rows of a task that keeps its sums on the stack, at most */
-#define CHUNK      64 /* sub-blocks of x that are converted at a time */
+#define GROUP_ROWS 64 /* and whose groups are summed at a time */
 
 /* Sums in scratch, in values.  A wide y is worked through in slabs of so much. */
 #define SLAB_SUMS ((size_t)4 << 20)
-
-/* Rows of x whose stride is near a multiple of 4 KiB fall into the same sets of L1. */
-#define ROW_STEP ((size_t)2048)
 
 struct matmul {
     const struct mxq_kernels *row;
     const struct mxq_matmul_options *options;
     const struct mxq_parallel *parallel;
     const struct mxq_matrix *y;
-    const struct mxq_matrix *wide;         /* x is this one, */
-    const struct mxq_quantized *quantized; /* or this one */
+    struct mxq_x x;
     struct mxq_packed w;
     size_t m, n;
-    unsigned char *x; /* in scratch */
-    size_t x_stride_bytes;
-    enum mxq_type compute; /* what x is in scratch: MXQ_F32 or MXQ_BF16 */
-    _Atomic uint32_t low, high;
+    size_t factor_blocks; /* sub-blocks that share a factor of w; 0: there are none */
+    size_t group;         /* sub-blocks of a group; 0: no scales to fold in */
     mxq_panel_fn *panel;
     size_t task_rows, task_panels;
     size_t row_tasks, panel_tasks;  /* tasks that share their panels; their rows */
     size_t slab_panel, slab_panels; /* the part of w in work */
     size_t block, end;              /* the sub-blocks in work */
+    size_t blocks_at_once;          /* sub-blocks that are unpacked together */
     size_t blocks_in_l2;            /* sub-blocks of a task's x that stay in L2 */
     float *sums;                    /* in scratch: for some panels of the slab, all rows */
     size_t sums_stride;             /* of a row of a task's sums */
@@ -67,11 +58,6 @@ static size_t round_up(size_t value, size_t step)
     return (value + step - 1) / step * step;
 }
 
-static size_t stride_of(size_t row_bytes)
-{
-    return round_up(row_bytes, ROW_STEP) + ROW_STEP / 2;
-}
-
 /* Columns of y whose sums are in scratch at a time. */
 static size_t slab_cols(size_t m, size_t n)
 {
@@ -79,214 +65,12 @@ static size_t slab_cols(size_t m, size_t n)
     return smaller(round_up(n, TASK_COLS), most > TASK_COLS ? most : TASK_COLS);
 }
 
-/* ------------------------------------- The operands' values ------------------------------------ */
-
-/* Widens values first .. first + 32 * blocks - 1 of a row of a matrix; those beyond cols are zeros. */
-static void load_wide(const struct mxq_kernels *row, float *out, const struct mxq_matrix *x,
-                      size_t r, size_t first, size_t blocks, struct mxq_range *range)
+static const struct mxq_tile *tile_of(const struct matmul *c)
 {
-    const size_t bytes = mxq_type_bytes(x->type), left = x->cols - first;
-    const unsigned char *data = (const unsigned char *)x->data + (r * x->stride + first) * bytes;
-    const size_t whole = smaller(blocks, left / MXQ_BLOCK);
-    row->operand[x->type](out, data, whole, range);
-    if (whole < blocks) {
-        unsigned char padded[MXQ_BLOCK * 4] = {0};
-        memcpy(padded, data + whole * MXQ_BLOCK * bytes, (left - whole * MXQ_BLOCK) * bytes);
-        row->operand[x->type](out + whole * MXQ_BLOCK, padded, 1, range);
-    }
+    return &c->row->tile[c->x.compute];
 }
 
-/* The same for a quantized matrix. */
-static void load_quantized(const struct mxq_kernels *row, float *out, const struct mxq_quantized *x,
-                           size_t r, size_t first, size_t blocks, struct mxq_range *range)
-{
-    const size_t left = x->cols - first, whole = smaller(blocks, left / MXQ_BLOCK);
-    const uint8_t *elements = x->elements + r * x->elements_stride + first;
-    const uint8_t *scales = x->scales + r * x->scales_stride + first / MXQ_BLOCK;
-    mxq_unpack_fn *unpack = row->unpack[x->format.element][MXQ_F32];
-    unpack(out, elements, scales, whole);
-    if (whole < blocks) {
-        uint8_t padded[MXQ_BLOCK] = {0};
-        const size_t tail = left - whole * MXQ_BLOCK;
-        memcpy(padded, elements + whole * MXQ_BLOCK, tail);
-        unpack(out + whole * MXQ_BLOCK, padded, scales + whole, 1);
-        for (size_t i = tail; i < MXQ_BLOCK; i++) /* a NaN block's padding is no NaN */
-            out[whole * MXQ_BLOCK + i] = 0;
-    }
-    row->operand[MXQ_F32](out, out, blocks, range);
-}
-
-/* Quantizes values of x, and takes them back. */
-static void load_through(const struct matmul *c, float *out, size_t r, size_t first, size_t blocks,
-                         struct mxq_range *range)
-{
-    const struct mxq_matmul_options *o = c->options;
-    const struct mxq_scale_rule rule =
-        mxq_scale_rule(o->x_format.element, mxq_scale_mode_of(&o->x_format, o->x_scale_mode));
-    uint8_t elements[CHUNK * MXQ_BLOCK], scales[CHUNK];
-    struct mxq_range unused = MXQ_RANGE_EMPTY;
-    load_wide(c->row, out, c->wide, r, first, blocks, &unused);
-    c->row->quantize[o->x_format.element][MXQ_F32](elements, scales, out, blocks, &rule);
-    const size_t cols = smaller(c->wide->cols - first, blocks * MXQ_BLOCK);
-    const struct mxq_quantized q = {o->x_format, 1, cols, elements, 0, scales, 0, NULL};
-    load_quantized(c->row, out, &q, 0, 0, blocks, range);
-}
-
-/* Whether every value of x that is multiplied is a BF16 value. */
-static int x_is_bf16(const struct matmul *c)
-{
-    return c->quantized || c->wide->type == MXQ_BF16 || c->options->x_compute != MXQ_X_AS_IS;
-}
-
-static void prepare_row(const struct matmul *c, size_t r, struct mxq_range *range)
-{
-    const int to_bf16 = c->compute == MXQ_BF16 || c->options->x_compute == MXQ_X_BF16;
-    const size_t bytes = c->row->tile[c->compute].x_bytes / MXQ_BLOCK;
-    for (size_t b = 0; b < c->w.blocks; b += CHUNK) {
-        float values[CHUNK * MXQ_BLOCK];
-        const size_t first = b * MXQ_BLOCK, blocks = smaller(c->w.blocks - b, CHUNK);
-        void *to = c->x + r * c->x_stride_bytes + first * bytes;
-        float *out = to_bf16 ? values : to;
-        if (c->quantized)
-            load_quantized(c->row, out, c->quantized, r, first, blocks, range);
-        else if (c->options->x_compute == MXQ_X_QUANTIZED)
-            load_through(c, out, r, first, blocks, range);
-        else
-            load_wide(c->row, out, c->wide, r, first, blocks, range);
-        if (to_bf16)
-            c->row->round[c->compute](to, out, blocks);
-    }
-}
-
-static void extend(struct matmul *c, const struct mxq_range *range)
-{
-    uint32_t seen = atomic_load(&c->low);
-    while (range->low < seen && !atomic_compare_exchange_weak(&c->low, &seen, range->low))
-        ;
-    seen = atomic_load(&c->high);
-    while (range->high > seen && !atomic_compare_exchange_weak(&c->high, &seen, range->high))
-        ;
-}
-
-#define PREPARE_ROWS 4
-
-static void prepare_task(void *context, size_t index)
-{
-    struct matmul *c = context;
-    struct mxq_range range = MXQ_RANGE_EMPTY;
-    const uint64_t fpenv = mxq_fpenv_enter();
-    for (size_t r = index * PREPARE_ROWS; r < smaller(c->m, (index + 1) * PREPARE_ROWS); r++)
-        prepare_row(c, r, &range);
-    mxq_fpenv_leave(fpenv);
-    extend(c, &range);
-}
-
-static void prepare(struct matmul *c, enum mxq_type compute)
-{
-    struct mxq_range none = MXQ_RANGE_EMPTY;
-    c->compute = compute;
-    c->x_stride_bytes = stride_of(c->w.blocks * c->row->tile[compute].x_bytes);
-    atomic_store(&c->low, none.low);
-    atomic_store(&c->high, none.high);
-    mxq_for_each_task(c->parallel, (c->m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, c);
-}
-
-/* ---------------------------------------- The range guard --------------------------------------- */
-
-/* Exponents e: every magnitude is a multiple of 2^low, and below 2^high. */
-struct exponents {
-    int low, high;
-};
-
-#define F32_LOW  (-149) /* a sum of multiples of this is exact however small it is */
-#define F32_HIGH 128
-
-/* Of F32 bits, of values with so many mantissa bits. */
-static struct exponents exponents_of(uint32_t low, uint32_t high, int mantissa_bits)
-{
-    const int field = (int)(low >> 23);
-    return (struct exponents){field > 0 ? field - 127 - mantissa_bits : F32_LOW,
-                              high < 0x7F800000 ? (int)(high >> 23) - 126 : INT_MAX / 2};
-}
-
-/* Of elements times their scales. */
-static struct exponents exponents_of_elements(enum mxq_element element, int scale_low,
-                                              int scale_high)
-{
-    const struct mxq_element_info *e = &mxq_elements[element];
-    return (struct exponents){1 - e->bias - e->mantissa_bits + scale_low - 127,
-                              e->emax + 1 + scale_high - 127};
-}
-
-/* Whether a dot of 32 products stays within bounds. */
-static int dot_within(struct exponents x, struct exponents w, int low)
-{
-    return x.low + w.low >= low && x.high + w.high + 5 < F32_HIGH;
-}
-
-static struct exponents exponents_of_x(struct matmul *c)
-{
-    const uint32_t low = atomic_load(&c->low), high = atomic_load(&c->high);
-    if (c->options->x_compute == MXQ_X_BF16) /* the range was taken before the rounding */
-        return exponents_of(low, high + 0x8000, 7);
-    return exponents_of(low, high, x_is_bf16(c) ? 7 : c->wide->type == MXQ_F16 ? 10 : 23);
-}
-
-static int w_is_ordinary(const struct matmul *c)
-{
-    return c->w.is_finite && c->w.scale_low >= MXQ_SCALE_ORDINARY_LOW &&
-           c->w.scale_high <= MXQ_SCALE_ORDINARY_HIGH;
-}
-
-#define NORMAL_LOW (-126)
-
-static struct exponents exponents_of_w(const struct matmul *c)
-{
-    return exponents_of_elements(c->w.info.format.element, c->w.scale_low, c->w.scale_high);
-}
-
-/* Whether x, times w with these exponents, suits the BF16 unit. */
-static int suits_bf16(struct matmul *c, struct exponents w)
-{
-    /* A subnormal may be a quantized one that BF16 does not have. */
-    return atomic_load(&c->low) >> 23 > 0 &&
-           (!c->row->tile[MXQ_BF16].flushes || dot_within(exponents_of_x(c), w, NORMAL_LOW));
-}
-
-/* Fused kernels take the dots of bare elements in the unit's own way, and scale them in F32. */
-static int allows_fused(struct matmul *c)
-{
-    const struct exponents x = exponents_of_x(c);
-    if (!w_is_ordinary(c) || !dot_within(x, exponents_of_w(c), F32_LOW))
-        return 0;
-    const struct exponents bare = exponents_of_elements(c->w.info.format.element, 127, 127);
-    return c->compute == MXQ_F32 ? x.low >= MXQ_FUSED_X_LOW && x.high <= MXQ_FUSED_X_HIGH
-                                 : suits_bf16(c, bare) && dot_within(x, bare, F32_LOW);
-}
-
-static int allows_bf16(struct matmul *c)
-{
-    return w_is_ordinary(c) && suits_bf16(c, exponents_of_w(c));
-}
-
-/* Whether what y holds may be added to by a unit that flushes it. */
-static int allows_accumulation(const struct matmul *c)
-{
-    struct mxq_range range = MXQ_RANGE_EMPTY;
-    if (!c->options->accumulate || c->row->tile[MXQ_BF16].flushes < 2)
-        return 1;
-    const uint64_t fpenv = mxq_fpenv_enter();
-    for (size_t r = 0; r < c->m; r++)
-        for (size_t first = 0; first < c->n; first += TASK_COLS) {
-            float values[TASK_COLS];
-            const size_t cols = smaller(TASK_COLS, round_up(c->n - first, MXQ_BLOCK));
-            load_wide(c->row, values, c->y, r, first, cols / MXQ_BLOCK, &range);
-        }
-    mxq_fpenv_leave(fpenv);
-    return exponents_of(range.low, range.high, 23).low >= NORMAL_LOW && range.high < 0x7F800000;
-}
-
-/* --------------------------------------------- Tasks -------------------------------------------- */
+/* --------------------------------------- The cut into tasks ------------------------------------- */
 
 /* The part of y that a task computes. */
 struct part {
@@ -298,7 +82,7 @@ struct part {
 /* Whether the tasks run over all of k, or what is in L2 runs over all tasks. */
 static int tasks_are_whole(const struct matmul *c)
 {
-    return c->row->tile[c->compute].task_rows <= WHOLE_ROWS;
+    return tile_of(c)->task_rows <= WHOLE_ROWS;
 }
 
 static size_t panel_task(const struct matmul *c, size_t index)
@@ -321,32 +105,82 @@ static struct part part_of(const struct matmul *c, size_t index)
     return p;
 }
 
-static void begin_sums(const struct matmul *c, const struct part *p, float *sums)
+/* ---------------------------------------- Groups of scales -------------------------------------- */
+
+static int is_one_group(const struct matmul *c)
 {
-    struct mxq_range unused = MXQ_RANGE_EMPTY;
-    memset(sums, 0, p->rows * c->sums_stride * sizeof *sums);
-    if (c->options->accumulate)
-        for (size_t r = 0; r < p->rows; r++) {
-            const struct mxq_matrix y = {c->y->data, c->y->type, c->m, p->col + p->cols,
-                                         c->y->stride};
-            load_wide(c->row, sums + r * c->sums_stride, &y, p->row + r, p->col,
-                      round_up(p->cols, MXQ_BLOCK) / MXQ_BLOCK, &unused);
-        }
+    return c->group && c->group == c->w.blocks;
 }
 
-static void store_sums(const struct matmul *c, const struct part *p, const float *sums)
+static int is_grouped(const struct matmul *c)
 {
-    float bias[TASK_COLS];
+    return c->group && c->group < c->w.blocks;
+}
+
+/* Folds the sums of the group that begins with sub-block `block` into y, and leaves +0 in them. */
+static void fold(const struct matmul *c, float *y, size_t y_stride, float *group,
+                 size_t group_stride, size_t row, size_t rows, size_t panel, size_t panels,
+                 size_t block)
+{
+    static const float ones[MXQ_PANEL] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const struct mxq_x *x = &c->x;
+    const void *x_scales = ones, *w_scales = ones;
+    size_t x_stride_bytes = 0, w_stride_bytes = 0;
+    if (x->factor_blocks) {
+        x_stride_bytes = x->stride_bytes;
+        x_scales =
+            x->data + row * x->stride_bytes + x->factors + block / x->factor_blocks * sizeof(float);
+    }
+    if (c->factor_blocks) {
+        w_stride_bytes = c->w.panel_bytes;
+        w_scales = c->w.panels + panel * c->w.panel_bytes + c->w.factors +
+                   block / c->factor_blocks * MXQ_PANEL * sizeof(float);
+    }
+    c->row->fold[MXQ_F32](y, y_stride, group, group_stride, x_scales, x_stride_bytes, w_scales,
+                          w_stride_bytes, rows, panels);
+}
+
+/* ---------------------------------------- A task's sums ----------------------------------------- */
+
+/* What some columns of a row of y are added to: y, or +0. */
+static void load_y(const struct matmul *c, const struct part *p, size_t row, float *to)
+{
+    struct mxq_range unused = MXQ_RANGE_EMPTY;
+    const struct mxq_matrix y = {c->y->data, c->y->type, c->m, p->col + p->cols, c->y->stride};
+    if (c->options->accumulate)
+        mxq_load_wide(c->row, to, &y, row, p->col, round_up(p->cols, MXQ_BLOCK) / MXQ_BLOCK,
+                      &unused);
+    else
+        memset(to, 0, p->panels * MXQ_PANEL * sizeof *to);
+}
+
+static void begin_sums(const struct matmul *c, const struct part *p, float *sums)
+{
+    if (is_one_group(c))
+        memset(sums, 0, p->rows * c->sums_stride * sizeof *sums);
+    else
+        for (size_t r = 0; r < p->rows; r++)
+            load_y(c, p, p->row + r, sums + r * c->sums_stride);
+}
+
+static void store_sums(const struct matmul *c, const struct part *p, float *sums)
+{
+    float bias[TASK_COLS], folded[TASK_COLS];
     const struct mxq_matrix *y = c->y;
     const size_t bytes = mxq_type_bytes(y->type), groups = p->cols / MXQ_PANEL;
     if (c->options->bias) {
         struct mxq_range unused = MXQ_RANGE_EMPTY;
-        load_wide(c->row, bias, c->options->bias, 0, p->col,
-                  round_up(p->cols, MXQ_BLOCK) / MXQ_BLOCK, &unused);
+        mxq_load_wide(c->row, bias, c->options->bias, 0, p->col,
+                      round_up(p->cols, MXQ_BLOCK) / MXQ_BLOCK, &unused);
     }
     for (size_t r = 0; r < p->rows; r++) {
-        const float *from = sums + r * c->sums_stride;
+        float *from = sums + r * c->sums_stride;
         unsigned char *to = (unsigned char *)y->data + ((p->row + r) * y->stride + p->col) * bytes;
+        if (is_one_group(c)) {
+            load_y(c, p, p->row + r, folded);
+            fold(c, folded, 0, from, 0, p->row + r, 1, p->panel, p->panels, 0);
+            from = folded;
+        }
         c->row->output[y->type](to, from, c->options->bias ? bias : NULL, groups);
         if (p->cols % MXQ_PANEL) {
             unsigned char tail[MXQ_PANEL * 4];
@@ -357,21 +191,75 @@ static void store_sums(const struct matmul *c, const struct part *p, const float
     }
 }
 
+/* -------------------------------------------- Tasks --------------------------------------------- */
+
+/* Adds some sub-blocks of the packed weights of a task. */
+static void add_packed(const struct matmul *c, const struct part *p, float *sums, size_t block,
+                       size_t blocks)
+{
+    const uint8_t *panel = c->w.panels + p->panel * c->w.panel_bytes;
+    c->row->gemm_fused[c->w.layout.element][c->x.compute](
+        sums, c->sums_stride, c->x.data + p->row * c->x.stride_bytes + block * tile_of(c)->x_bytes,
+        c->x.stride_bytes, panel + block * c->w.element_bytes,
+        panel + c->w.scales + block * c->w.scale_bytes, c->w.panel_bytes, p->rows, p->panels,
+        blocks);
+}
+
 /* Few rows, or none to multiply: the packed weights go through the registers once. */
 static void stack_task(void *context, size_t index)
 {
     const struct matmul *c = context;
     const struct part p = part_of(c, index);
     float sums[STACK_ROWS * TASK_COLS] __attribute__((aligned(64)));
-    const uint8_t *panel = c->w.panels + p.panel * c->w.panel_bytes;
+    float group[STACK_ROWS * TASK_COLS] __attribute__((aligned(64)));
     const uint64_t fpenv = mxq_fpenv_enter();
     begin_sums(c, &p, sums);
-    if (c->w.blocks)
-        c->row->gemm_fused[c->w.info.format.element][c->compute](
-            sums, c->sums_stride, c->x + p.row * c->x_stride_bytes, c->x_stride_bytes, panel,
-            panel + c->w.scales, c->w.panel_bytes, p.rows, p.panels, c->w.blocks);
+    if (is_grouped(c)) {
+        memset(group, 0, p.rows * c->sums_stride * sizeof *group);
+        for (size_t b = 0; b < c->w.blocks; b += c->group) {
+            add_packed(c, &p, group, b, smaller(c->w.blocks - b, c->group));
+            fold(c, sums, c->sums_stride, group, c->sums_stride, p.row, p.rows, p.panel, p.panels,
+                 b);
+        }
+    } else if (c->w.blocks) {
+        add_packed(c, &p, sums, 0, c->w.blocks);
+    }
     store_sums(c, &p, sums);
     mxq_fpenv_leave(fpenv);
+}
+
+/* Rows of a task times unpacked panels. */
+struct unpacked {
+    const unsigned char *w;
+    size_t w_stride;
+    size_t panel, panels; /* of the task */
+    size_t block, blocks;
+};
+
+static void multiply_rows(const struct matmul *c, const struct unpacked *u, float *y,
+                          size_t y_stride, size_t row, size_t rows, size_t block, size_t blocks)
+{
+    const struct mxq_tile *tile = tile_of(c);
+    c->row->gemm[c->x.compute](
+        y, y_stride, c->x.data + row * c->x.stride_bytes + block * tile->x_bytes, c->x.stride_bytes,
+        u->w + (block - u->block) * tile->w_bytes, u->w_stride, rows, u->panels, blocks);
+}
+
+/* The same, a group after the other. */
+static void multiply_groups(const struct matmul *c, const struct part *p, const struct unpacked *u,
+                            float *sums)
+{
+    enum { STRIDE = MXQ_TILE_PANELS * MXQ_PANEL };
+    float group[GROUP_ROWS * STRIDE] __attribute__((aligned(64))) = {0};
+    for (size_t r = 0; r < p->rows; r += GROUP_ROWS) {
+        const size_t rows = smaller(p->rows - r, GROUP_ROWS);
+        for (size_t b = u->block; b < u->block + u->blocks; b += c->group) {
+            multiply_rows(c, u, group, STRIDE, p->row + r, rows, b,
+                          smaller(u->block + u->blocks - b, c->group));
+            fold(c, sums + r * c->sums_stride, c->sums_stride, group, STRIDE, p->row + r, rows,
+                 p->panel + u->panel, u->panels, b);
+        }
+    }
 }
 
 /* Unpacks sub-blocks of some panels, and multiplies all rows of the task with them. */
@@ -379,33 +267,37 @@ static void multiply(const struct matmul *c, const struct part *p, float *sums, 
                      size_t panels, size_t block, size_t blocks)
 {
     unsigned char w[MXQ_TILE_BYTES] __attribute__((aligned(64)));
-    const struct mxq_tile *tile = &c->row->tile[c->compute];
-    const size_t w_stride = blocks * tile->w_bytes;
+    const struct unpacked u = {w, blocks * tile_of(c)->w_bytes, panel, panels, block, blocks};
     for (size_t i = 0; i < panels; i++) {
         const uint8_t *packed = c->w.panels + (p->panel + panel + i) * c->w.panel_bytes;
-        c->panel(w + i * w_stride, packed + block * MXQ_PANEL_ELEMENTS,
-                 packed + c->w.scales + block * MXQ_PANEL, blocks);
+        const uint8_t *elements = packed + block * c->w.element_bytes;
+        const uint8_t *scales = packed + c->w.scales + block * c->w.scale_bytes;
+        if (c->panel)
+            c->panel(w + i * u.w_stride, elements, scales, blocks);
+        else
+            mxq_unpack_any(&c->w, (float *)(void *)(w + i * u.w_stride), elements, scales, blocks);
     }
-    c->row->gemm[c->compute](sums + panel * MXQ_PANEL, c->sums_stride,
-                             c->x + p->row * c->x_stride_bytes + block * tile->x_bytes,
-                             c->x_stride_bytes, w, w_stride, p->rows, panels, blocks);
+    sums += panel * MXQ_PANEL;
+    if (is_grouped(c))
+        multiply_groups(c, p, &u, sums);
+    else
+        multiply_rows(c, &u, sums, c->sums_stride, p->row, p->rows, block, blocks);
 }
 
 static void gemm_task(void *context, size_t index)
 {
     const struct matmul *c = context;
     const struct part p = part_of(c, index);
-    const struct mxq_tile *tile = &c->row->tile[c->compute];
     float *sums = c->sums + (panel_task(c, index) * c->m + p.row) * c->sums_stride;
     const uint64_t fpenv = mxq_fpenv_enter();
     if (c->block == 0)
         begin_sums(c, &p, sums);
     for (size_t outer = c->block; outer < c->end; outer += c->blocks_in_l2) {
-        const size_t end = smaller(c->end, outer + c->blocks_in_l2);
-        for (size_t i = 0; i < p.panels; i += tile->panels)
-            for (size_t b = outer; b < end; b += tile->blocks)
-                multiply(c, &p, sums, i, smaller(p.panels - i, tile->panels), b,
-                         smaller(end - b, tile->blocks));
+        const size_t end = smaller(c->end, outer + c->blocks_in_l2), panels = tile_of(c)->panels;
+        for (size_t i = 0; i < p.panels; i += panels)
+            for (size_t b = outer; b < end; b += c->blocks_at_once)
+                multiply(c, &p, sums, i, smaller(p.panels - i, panels), b,
+                         smaller(end - b, c->blocks_at_once));
     }
     if (c->end == c->w.blocks)
         store_sums(c, &p, sums);
@@ -415,7 +307,7 @@ static void gemm_task(void *context, size_t index)
 /* Cuts a slab into tasks of at most so many rows; returns how many. */
 static size_t cut(struct matmul *c, size_t most_rows)
 {
-    const struct mxq_tile *tile = &c->row->tile[c->compute];
+    const struct mxq_tile *tile = tile_of(c);
     const size_t most = most_rows / tile->rows * tile->rows;
     const size_t parts = (c->m + most - 1) / most;
     c->task_rows = round_up((c->m + parts - 1) / parts, tile->rows);
@@ -437,15 +329,15 @@ static void multiply_from_registers(struct matmul *c)
 /* For a slab of y: tasks over all of k, or, for a part of k after the other, tasks over that. */
 static void multiply_from_l1(struct matmul *c)
 {
-    const struct mxq_tile *tile = &c->row->tile[c->compute];
+    const struct mxq_tile *tile = tile_of(c);
     const size_t panels = slab_cols(c->m, c->n) / MXQ_PANEL;
-    c->panel = (w_is_ordinary(c) ? c->row : &mxq_kernels_scalar)
-                   ->panel[c->w.info.format.element][c->compute];
+    c->panel = mxq_w_is_ordinary(&c->w) ? c->row->panel[c->w.layout.element][c->x.compute] : NULL;
+    c->blocks_at_once = is_grouped(c) ? tile->blocks / c->group * c->group : tile->blocks;
     for (c->slab_panel = 0; c->slab_panel < c->w.panel_count; c->slab_panel += panels) {
         c->slab_panels = smaller(panels, c->w.panel_count - c->slab_panel);
         const size_t tasks = cut(c, tile->task_rows);
         const size_t in_l2 = mxq_cpu_l2_bytes() / 2 / (c->task_rows * tile->x_bytes);
-        c->blocks_in_l2 = round_up(in_l2 + 1, tile->blocks);
+        c->blocks_in_l2 = round_up(in_l2 + 1, c->blocks_at_once);
         const size_t step = tasks_are_whole(c) ? c->w.blocks : c->blocks_in_l2;
         for (c->block = 0; c->block < c->w.blocks; c->block = c->end) {
             c->end = smaller(c->w.blocks, c->block + step);
@@ -457,22 +349,48 @@ static void multiply_from_l1(struct matmul *c)
 /* In rows times panels times sub-blocks, each of 512 products: a few microseconds of one core. */
 #define SMALL_PRODUCT ((size_t)512)
 
+/* Whether the row has a unit for integers and both operands are such. */
+static int has_integers(const struct matmul *c)
+{
+    const enum mxq_packed_element element = c->w.layout.element;
+    return c->row->tile[MXQ_COMPUTE_INT8].x_bytes && mxq_x_is_integer(&c->x) && !c->w.has_least &&
+           (element == MXQ_PACKED_INT8 || element == MXQ_PACKED_E2M1);
+}
+
+/* Brings x into the compute type of the fastest kernels that give the canonical bits; returns whether they
+ * are the fused ones. */
+static int choose(struct matmul *c)
+{
+    const int has_bf16 = mxq_x_is_bf16(&c->x) && c->row->tile[MXQ_BF16].x_bytes == MXQ_BLOCK * 2;
+    const struct mxq_tile *tile = &c->row->tile[has_bf16 ? MXQ_BF16 : MXQ_F32];
+    if (c->w.blocks && c->m <= tile->fused_rows) {
+        mxq_prepare_x(&c->x, tile->fused, c->parallel);
+        if (mxq_allows_fused(&c->x, &c->w))
+            return 1;
+    } else {
+        if (has_integers(c)) {
+            mxq_prepare_x(&c->x, MXQ_COMPUTE_INT8, c->parallel);
+            if (mxq_allows_int8(&c->x, &c->w))
+                return 0;
+        }
+        mxq_prepare_x(&c->x, has_bf16 ? MXQ_BF16 : MXQ_F32, c->parallel);
+        if (has_bf16 && mxq_allows_bf16(&c->x, &c->w) &&
+            (c->group || !c->options->accumulate || mxq_allows_accumulation(c->row, c->y)))
+            return 0;
+    }
+    if (c->x.compute != MXQ_F32)
+        mxq_prepare_x(&c->x, MXQ_F32, c->parallel);
+    return 0;
+}
+
 static void multiply_all(struct matmul *c)
 {
-    const int has_unit = x_is_bf16(c) && c->row->tile[MXQ_BF16].x_bytes == 2 * MXQ_BLOCK;
-    const enum mxq_type unit = has_unit ? MXQ_BF16 : MXQ_F32;
-    const struct mxq_tile *tile = &c->row->tile[unit];
     /* Waking threads takes longer than this. */
     if (c->m * c->w.panel_count * c->w.blocks < SMALL_PRODUCT)
         c->parallel = NULL;
-    int is_fused = c->w.blocks && c->m <= tile->fused_rows;
-    prepare(c, is_fused ? (enum mxq_type)tile->fused : unit);
-    if (is_fused ? !allows_fused(c) : has_unit && !(allows_bf16(c) && allows_accumulation(c))) {
-        is_fused = 0;
-        if (c->compute != MXQ_F32)
-            prepare(c, MXQ_F32);
-    }
-    if (is_fused || !c->w.blocks)
+    if (c->x.format && !c->x.quantized)
+        mxq_begin_pieces(&c->x.pieces, c->parallel);
+    if (choose(c) || !c->w.blocks)
         multiply_from_registers(c);
     else
         multiply_from_l1(c);
@@ -497,12 +415,13 @@ static int sums_of(size_t m, size_t n, size_t *sums)
 
 enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k, size_t *bytes)
 {
+    const size_t blocks = k / MXQ_BLOCK + (k % MXQ_BLOCK != 0);
     size_t x_bytes, sums, sums_bytes, all;
     if (!bytes)
         return MXQ_ERR_ARGUMENT;
-    if (n > SIZE_MAX - TASK_COLS || k > SIZE_MAX / sizeof(float) - 2 * ROW_STEP ||
-        __builtin_mul_overflow(m, stride_of(round_up(k, MXQ_BLOCK) * sizeof(float)), &x_bytes) ||
-        !sums_of(m, n, &sums) || __builtin_mul_overflow(sums, sizeof(float), &sums_bytes) ||
+    if (n > SIZE_MAX - TASK_COLS || k > SIZE_MAX / 8 ||
+        __builtin_mul_overflow(m, mxq_x_row_bytes(blocks), &x_bytes) || !sums_of(m, n, &sums) ||
+        __builtin_mul_overflow(sums, sizeof(float), &sums_bytes) ||
         __builtin_add_overflow(x_bytes, sums_bytes, &all) ||
         __builtin_add_overflow(all, SCRATCH_ALIGNMENT, bytes))
         return MXQ_ERR_SHAPE;
@@ -517,10 +436,17 @@ static enum mxq_status check_options(const struct mxq_matmul_options *o, struct 
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.x_compute is unknown");
     if ((unsigned)o->x_scale_mode >= MXQ_SCALE_MODES)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.x_scale_mode is unknown");
+    if (o->x_compute == MXQ_X_QUANTIZED) {
+        if (!mxq_format_is_supported(&o->x_format))
+            return mxq_fail(error, MXQ_ERR_FORMAT, mxq_supported_formats);
+        if (o->x_format.block_rows > 1)
+            return mxq_fail(error, MXQ_ERR_FORMAT,
+                            "options.x_format must have blocks of one row, or of the whole of x");
+        if (!mxq_scale_mode_is_supported(&o->x_format, o->x_scale_mode))
+            return mxq_fail(error, MXQ_ERR_FORMAT, mxq_supported_scale_modes);
+    }
     if (o->accumulate != 0 && o->accumulate != 1)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.accumulate must be 0 or 1");
-    if (o->x_compute == MXQ_X_QUANTIZED && !mxq_format_is_packable(&o->x_format))
-        return mxq_fail(error, MXQ_ERR_FORMAT, mxq_packable_formats);
     if (o->parallel && !o->parallel->run)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.parallel->run must not be null");
     return MXQ_OK;
@@ -549,16 +475,62 @@ static enum mxq_status check_scratch(const struct matmul *c, size_t k, struct op
                                      struct mxq_error *error)
 {
     size_t bytes;
-    if (mxq_matmul_scratch_bytes(c->m, c->n, k, &bytes))
+    if (mxq_matmul_scratch_bytes(c->m, c->n, c->w.blocks * MXQ_BLOCK, &bytes))
         return mxq_fail(error, MXQ_ERR_SHAPE, "m * k must not overflow size_t");
     if (c->m && c->n && k && !c->options->scratch)
         return mxq_fail(error, MXQ_ERR_SCRATCH, "options.scratch must not be null");
     if (c->m && c->n && k && c->options->scratch_bytes < bytes)
-        return mxq_fail(error, MXQ_ERR_SCRATCH,
-                        "options.scratch_bytes must be what mxq_matmul_scratch_bytes() says");
+        return mxq_fail(
+            error, MXQ_ERR_SCRATCH,
+            "options.scratch_bytes must be what mxq_matmul_scratch_bytes() says (for "
+            "weights with F32, BF16 or F16 scales on blocks of 8 or 16, of 4 k or 2 k)");
     s->scratch = (struct mxq_span){c->options->scratch, 1,
                                    c->options->scratch ? c->options->scratch_bytes : 0, 0};
     return MXQ_OK;
+}
+
+/* Sub-blocks that share one of the factors of a format; 0: its scales are exact. */
+static size_t factor_blocks_of(const struct mxq_format *f, size_t run, size_t blocks)
+{
+    if (f->scale == MXQ_E8M0)
+        return 0;
+    return f->scale == MXQ_E4M3_SCALE || !f->block_cols ? blocks : f->block_cols / run;
+}
+
+/* The groups of k on which the scales of both operands are constant. */
+static enum mxq_status find_groups(struct matmul *c, struct mxq_error *error)
+{
+    const struct mxq_format *f = c->x.format;
+    const size_t run = c->w.layout.run, blocks = c->w.blocks;
+    if (f && f->scale != MXQ_E8M0 && f->scale != MXQ_E4M3_SCALE && f->block_cols &&
+        f->block_cols < run)
+        return mxq_fail(error, MXQ_ERR_FORMAT,
+                        "x with F32, BF16 or F16 scales on blocks of 8 or 16 values needs weights "
+                        "with such scales on blocks no longer than its own");
+    c->x.run = run;
+    c->x.blocks = blocks;
+    c->factor_blocks = factor_blocks_of(&c->w.info.format, run, blocks);
+    c->x.factor_blocks = f ? factor_blocks_of(f, run, blocks) : 0;
+    const size_t of_w = c->factor_blocks ? c->factor_blocks : SIZE_MAX;
+    const size_t of_x = c->x.factor_blocks ? c->x.factor_blocks : SIZE_MAX;
+    const size_t group = smaller(of_w, of_x);
+    c->group = group == SIZE_MAX ? 0 : smaller(group, blocks);
+    return MXQ_OK;
+}
+
+/* Sets up x, which has been checked. */
+static void begin_x(struct matmul *c)
+{
+    const struct mxq_matmul_options *o = c->options;
+    struct mxq_x *x = &c->x;
+    x->kernels = c->row = mxq_active_kernels();
+    x->rows = c->m;
+    x->is_rounded = o->x_compute == MXQ_X_BF16;
+    if (x->format && !x->quantized) {
+        const struct mxq_quantize_options defaults = MXQ_QUANTIZE_OPTIONS;
+        x->pieces = (struct mxq_pieces){x->kernels, x->wide, o->x_format, defaults, 0};
+        x->pieces.options.scale_mode = o->x_scale_mode;
+    }
 }
 
 /* Checks everything but x, then multiplies.  x has been checked and has the shape m x k. */
@@ -583,18 +555,23 @@ static enum mxq_status check_and_multiply(struct matmul *c, const void *w, size_
     if (c->options->bias && (c->options->bias->rows != 1 || c->options->bias->cols != c->n))
         return mxq_fail(error, MXQ_ERR_SHAPE, "bias must be 1 x n");
     s->packed = (struct mxq_span){w, 1, c->w.info.bytes, 0};
-    status = check_scratch(c, k, s, error);
+    c->x.cols = k;
+    c->x.format = c->x.quantized                             ? &c->x.quantized->format
+                  : c->options->x_compute == MXQ_X_QUANTIZED ? &c->options->x_format
+                                                             : NULL;
+    status = find_groups(c, error);
+    if (!status)
+        status = check_scratch(c, k, s, error);
     if (!status)
         status = check_overlaps(s, error);
     if (status || !c->m || !c->n)
         return status;
-    c->row = mxq_active_kernels();
+    begin_x(c);
     c->parallel = c->options->parallel;
-    c->x = c->options->scratch;
+    c->x.data = c->options->scratch;
     if (k) {
-        c->x += -(uintptr_t)c->x % SCRATCH_ALIGNMENT;
-        c->sums =
-            (float *)(void *)(c->x + c->m * stride_of(round_up(k, MXQ_BLOCK) * sizeof(float)));
+        c->x.data += -(uintptr_t)c->x.data % SCRATCH_ALIGNMENT;
+        c->sums = (float *)(void *)(c->x.data + c->m * mxq_x_row_bytes(c->w.blocks));
     }
     multiply_all(c);
     return MXQ_OK;
@@ -611,7 +588,7 @@ enum mxq_status mxq_matmul(const struct mxq_matrix *y, const struct mxq_matrix *
     if (status)
         return status;
     struct matmul c = {
-        .options = options ? options : &default_options, .y = y, .wide = x, .m = x->rows};
+        .options = options ? options : &default_options, .y = y, .x.wide = x, .m = x->rows};
     return check_and_multiply(&c, w, packed_bytes, x->cols, &s, error);
 }
 
@@ -625,7 +602,7 @@ enum mxq_status mxq_matmul_quantized(const struct mxq_matrix *y, const struct mx
     if (status)
         return status;
     struct matmul c = {
-        .options = options ? options : &default_options, .y = y, .quantized = x, .m = x->rows};
+        .options = options ? options : &default_options, .y = y, .x.quantized = x, .m = x->rows};
     if (c.options->struct_bytes == sizeof *options && c.options->x_compute != MXQ_X_AS_IS)
         return mxq_fail(error, MXQ_ERR_ARGUMENT,
                         "options.x_compute must be MXQ_X_AS_IS for quantized x");

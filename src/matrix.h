@@ -35,6 +35,9 @@ enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
 enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq_matrix *x,
                                  const struct mxq_parallel *parallel, struct mxq_error *error);
 
+/* The largest of some magnitudes, as F32 bits, not counting those that are not finite. */
+uint32_t mxq_finite_amax(const unsigned char *x, size_t values, enum mxq_type type);
+
 /* Calls task(context, i) for each i < tasks, over the threads of `parallel` if there are any. */
 void mxq_for_each_task(const struct mxq_parallel *parallel, size_t tasks,
                        void (*task)(void *context, size_t index), void *context);

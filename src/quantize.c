@@ -204,8 +204,7 @@ static void load_span(const struct quantize *c, struct span *s, size_t row, size
 
 /* -------------------------------------------- amax ---------------------------------------------- */
 
-/* The largest of some magnitudes, not counting those that are not finite. */
-static uint32_t finite_amax(const unsigned char *x, size_t values, enum mxq_type type)
+uint32_t mxq_finite_amax(const unsigned char *x, size_t values, enum mxq_type type)
 {
     uint32_t amax = 0;
     for (size_t i = 0; i < values; i++) {
@@ -228,7 +227,7 @@ static void span_amax(const struct quantize *c, uint32_t *amax, const struct spa
         return;
     for (size_t i = 0; i < s->blocks * (MXQ_BLOCK / unit); i++)
         if (amax[i] >= NONFINITE)
-            amax[i] = finite_amax(s->x + i * unit * mxq_type_bytes(type), unit, type);
+            amax[i] = mxq_finite_amax(s->x + i * unit * mxq_type_bytes(type), unit, type);
 }
 
 static void find_amax(const struct quantize *c, struct tile *t)

@@ -29,6 +29,11 @@ static const uint8_t *scales_of(const struct mxq_quantized *q, size_t row)
     return q->scales + row / mxq_block_length(q->format.block_rows, q->rows) * q->scales_stride;
 }
 
+float mxq_block_scale(const struct mxq_quantized *q, size_t row, size_t block)
+{
+    return mxq_scale_value(q->format.scale, scales_of(q, row), block);
+}
+
 void mxq_span_codes(uint8_t *codes, const struct mxq_quantized *q, size_t row, size_t col,
                     size_t blocks)
 {

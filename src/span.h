@@ -17,6 +17,9 @@ extern const uint8_t mxq_unit_codes[MXQ_SPAN_BLOCKS];
 /* Returns the value of stored scale `index` of a row of scales, which is no E8M0. */
 float mxq_scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index);
 
+/* Returns the scale of block `block` along the columns at row `row`, which is no E8M0. */
+float mxq_block_scale(const struct mxq_quantized *q, size_t row, size_t block);
+
 /* What multiplies the elements of a span of row `row` from column `col` on, `blocks` blocks of 32: the E8M0
  * code of each, or, for other scales, four factors of each.  `col` is a multiple of 32 and of 8.  Factors
  * beyond the last column of q are those of its last block. */

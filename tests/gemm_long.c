@@ -17,9 +17,9 @@
 
 #define ELEMENTS 2 /* of weights: E4M3 and E5M2 */
 
-#define THREADS 2
-#define PRODUCT_ELEMENTS 2 /* of weights: E4M3 and E5M2 */
-#define BATCH   64 /* products between two changes of the row */
+#define THREADS          2
+#define PRODUCT_ELEMENTS 2  /* of weights: E4M3 and E5M2 */
+#define BATCH            64 /* products between two changes of the row */
 
 /* The shapes: the fused kernels, the tiles, the tails of both. */
 static const struct {
@@ -31,6 +31,7 @@ static const struct {
 #define MOST_W     (1024 * 96)
 #define MOST_Y     (128 * 128)
 #define MOST_BYTES (128 + 64 * (3 * 512 + 64))
+#define ELEMENTS   2 /* E4M3 and E5M2 */
 
 struct product {
     size_t m, n, k;
@@ -141,7 +142,8 @@ static void make_product(void *context, size_t index)
     for (size_t i = 0; i < p->m * p->n; i++)
         p->before[i] = (float)random_normal(&r);
     const struct oracle_product o = {
-        p->m, p->n, p->k, p->rounded, p->w, p->accumulate ? p->before : NULL, NULL};
+        p->m, p->n,      p->k,     32, p->rounded, p->w, p->accumulate ? p->before : NULL,
+        NULL, {NULL, 0}, {NULL, 0}};
     for (size_t i = 0; i < p->m * p->n; i++)
         oracle_store(MXQ_F32, p->after, i, oracle_output(&o, i / p->n, i % p->n, MXQ_F32));
 }

@@ -6,13 +6,21 @@
 
 #include "oracle.h"
 
-/* Dequantized operands, dense. */
+/* F32 scales of an operand: rows x ceil(k / length), one for each `length` values of a row. */
+struct oracle_scales {
+    const float *values;
+    size_t length; /* 0: there are none */
+};
+
+/* Operands, dense: elements times their scales where these are exact, else bare. */
 struct oracle_product {
     size_t m, n, k;
+    size_t run; /* values of a sub-block: 32, or what is shorter and has an F32 scale of its own */
     const float *x;    /* m x k */
     const float *w;    /* n x k */
     const float *sums; /* m x n: what the sums start from; NULL: +0 */
     const float *bias; /* n; NULL: none */
+    struct oracle_scales x_scales, w_scales;
 };
 
 /* The F32 of a bit pattern of a type, exact; the canonical NaN for a NaN. */

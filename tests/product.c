@@ -28,9 +28,72 @@ static int is_quantized(const struct product_plan *plan)
     return plan->x >= PRODUCT_X_QUANTIZED;
 }
 
-static enum mxq_element element_of_x(const struct product_plan *plan)
+/* -------------------------------------------- Formats ------------------------------------------ */
+
+static const struct {
+    uint32_t rows, cols;
+} shapes[] = {{1, 32}, {1, 128}, {128, 128}, {1, 8}, {1, 16}, {1, 64}, {1, 0}, {0, 0}};
+#define SHAPES (sizeof shapes / sizeof *shapes)
+
+struct mxq_format product_format(struct random *r)
 {
-    return (enum mxq_element)(plan->x - PRODUCT_X_QUANTIZED);
+    struct mxq_format f;
+    struct mxq_sizes sizes;
+    do {
+        const uint32_t shape = random_below(r, SHAPES);
+        f = (struct mxq_format){(enum mxq_element)random_below(r, MXQ_ELEMENTS),
+                                (enum mxq_scale)random_below(r, MXQ_SCALES), shapes[shape].rows,
+                                shapes[shape].cols};
+    } while (mxq_quantized_sizes(&f, 1, 1, &sizes));
+    return f;
+}
+
+static int is_exact(const struct mxq_format *f)
+{
+    return f->scale == MXQ_E8M0;
+}
+
+/* Values that share an F32 scale; 0: there is none. */
+static size_t factor_length(const struct mxq_format *f, size_t k)
+{
+    return is_exact(f) ? 0 : f->scale == MXQ_E4M3_SCALE || !f->block_cols ? k : f->block_cols;
+}
+
+/* Values of a sub-block. */
+static size_t run_of(const struct mxq_format *f)
+{
+    const int is_short = !is_exact(f) && f->scale != MXQ_E4M3_SCALE && f->block_cols;
+    return is_short && f->block_cols < BLOCK ? f->block_cols : BLOCK;
+}
+
+/* Makes the formats of a plan go together. */
+static void settle(struct product_plan *plan)
+{
+    if (run_of(&plan->x_format) < run_of(&plan->w_format))
+        plan->x_format.block_cols = BLOCK;
+    if (!is_quantized(plan) && plan->x_format.block_rows > 1)
+        plan->x_format.block_rows = 1;
+    if (plan->x_format.scale != MXQ_E8M0)
+        plan->x_mode = plan->x_format.scale != MXQ_E4M3_SCALE && plan->x_mode == MXQ_SCALE_RCEIL
+                           ? MXQ_SCALE_RCEIL
+                           : MXQ_SCALE_DEFAULT;
+}
+
+static size_t blocks_along(uint32_t block, size_t extent)
+{
+    return block ? (extent + block - 1) / block : extent != 0;
+}
+
+static size_t scale_bytes_of(const struct mxq_format *f)
+{
+    return f->scale == MXQ_F32_SCALE                            ? 4
+           : f->scale == MXQ_E8M0 || f->scale == MXQ_E4M3_SCALE ? 1
+                                                                : 2;
+}
+
+static enum mxq_type type_of_scale(const struct mxq_format *f)
+{
+    return f->scale == MXQ_F32_SCALE ? MXQ_F32 : f->scale == MXQ_BF16_SCALE ? MXQ_BF16 : MXQ_F16;
 }
 
 /* ------------------------------------------- Levels ------------------------------------------- */
@@ -57,34 +120,42 @@ static int clamped(int value, int low, int high)
 /* The exponents of an element's smallest and of twice its largest power of two. */
 static int lowest_of(enum mxq_element element)
 {
-    return element == MXQ_E4M3 ? -9 : -16;
+    static const int lowest[MXQ_ELEMENTS] = {-9, -16, -4, -3, -1, -6, 0};
+    return lowest[element];
 }
 
 static int highest_of(enum mxq_element element)
 {
-    return element == MXQ_E4M3 ? 9 : 16;
+    static const int highest[MXQ_ELEMENTS] = {9, 16, 5, 3, 3, 1, 7};
+    return highest[element];
 }
 
 /* Aims multiples of the product's least bits at one of the bounds. */
 static void aim_low(struct levels *l, const struct product_plan *plan, struct random *r)
 {
     static const int bounds[] = {-126, -126, -141, -149};
-    static const int mantissa_bits[] = {23, 7, 10, 7, 7};
+    static const int mantissa_bits[] = {23, 7, 10, 7};
     const int bound = bounds[random_below(r, 4)] + between(r, -3, 2);
     const int bits = plan->x_compute == MXQ_X_AS_IS ? mantissa_bits[plan->x] : 7;
     l->x_low = plan->x == MXQ_F16 ? between(r, -14, 5) : between(r, -100, 20);
+    if (!is_exact(&plan->w_format)) /* no scales in the panels */
+        l->x_low = clamped(bound + bits - lowest_of(plan->w_format.element), -126, 120);
     l->x_high = l->x_low + between(r, 0, 4);
-    l->scale_low = clamped(bound - l->x_low + bits - lowest_of(plan->w_element) + 127, 0, 254);
+    l->scale_low =
+        clamped(bound - l->x_low + bits - lowest_of(plan->w_format.element) + 127, 0, 254);
     l->scale_high = clamped(l->scale_low + between(r, 0, 2), 0, 254);
 }
 
 static void aim_high(struct levels *l, const struct product_plan *plan, struct random *r)
 {
     l->x_high = plan->x == MXQ_F16 ? between(r, 0, 15) : between(r, 0, 120);
-    l->scale_high = clamped(
-        128 + between(r, -10, 2) - 5 - l->x_high - highest_of(plan->w_element) + 127, 0, 254);
-    if (plan->x != MXQ_F16 && random_below(r, 2)) { /* the same, of elements without their scale */
-        l->x_high = 128 + between(r, -4, 8) - 5 - highest_of(plan->w_element);
+    l->scale_high =
+        clamped(128 + between(r, -10, 2) - 5 - l->x_high - highest_of(plan->w_format.element) + 127,
+                0, 254);
+    if (plan->x != MXQ_F16 &&
+        (!is_exact(&plan->w_format) ||
+         random_below(r, 2))) { /* the same, of elements without their scale */
+        l->x_high = 128 + between(r, -4, 8) - 5 - highest_of(plan->w_format.element);
         l->scale_high = between(r, 24, 126);
     }
     l->x_low = l->x_high - between(r, 0, 4);
@@ -135,22 +206,37 @@ static uint8_t some_scale(const struct levels *l, struct random *r)
     return (uint8_t)between(r, l->scale_low, l->scale_high);
 }
 
+/* The code of the same magnitude and the other sign; -128 has none. */
+static uint8_t negated(enum mxq_element element, uint8_t code)
+{
+    static const uint8_t signs[MXQ_ELEMENTS] = {0x80, 0x80, 0x20, 0x20, 0x08, 0, 0};
+    return signs[element] ? code ^ signs[element] : (uint8_t)(256 - code);
+}
+
 static uint8_t some_code(const struct levels *l, enum mxq_element element, struct random *r)
 {
-    const uint8_t code = (uint8_t)random_u32(r);
+    const uint8_t largest = oracle_max_code(element), code = (uint8_t)random_u32(r);
+    const int is_byte = oracle_bytes(element, 8) == 8;
     if (l->values == PRODUCT_ANY)
-        return code;
-    if (l->values == PRODUCT_NONFINITE && random_below(r, 300) == 0)
+        return is_byte ? code : (uint8_t)(code & (2 * largest + 1));
+    if (l->values == PRODUCT_NONFINITE && is_byte && random_below(r, 300) == 0)
         return (uint8_t)(code | 0x7C); /* an infinity or NaN of E5M2, perhaps a NaN of E4M3 */
+    if (l->values == PRODUCT_NONFINITE && random_below(r, 300) == 0)
+        return 0;
+    uint8_t magnitude = code & (largest == 0x7E || largest == 0x7B ? 0x7F : largest);
+    if (magnitude > largest)
+        magnitude = 0;
     if (l->values == PRODUCT_ZEROS && random_below(r, 16))
-        return code & 0x80;
+        magnitude = 0;
     if (l->values == PRODUCT_CANCEL)
-        return code & 0xBC;
+        magnitude &= is_byte ? 0x3C : 0x1E;
     if (l->values == PRODUCT_UNDERFLOW && l->at_bound)
-        return code & 0x83;
+        magnitude &= 3;
     if (l->values == PRODUCT_OVERFLOW && l->at_bound)
-        return (uint8_t)(oracle_max_code(element) - (code & 3));
-    return (code & 0x7F) > oracle_max_code(element) ? code & 0x80 : code;
+        magnitude = (uint8_t)(largest - (code & 3));
+    if (l->values == PRODUCT_WIDE && code == 0x80 && (element == MXQ_INT8 || element == MXQ_MXINT8))
+        return code;
+    return code & 0x80 ? negated(element, magnitude) : magnitude;
 }
 
 static uint32_t some_f32(const struct levels *l, struct random *r)
@@ -201,20 +287,55 @@ static uint32_t some_sum(const struct levels *l, enum mxq_type type, struct rand
 
 /* ------------------------------------------- Operands ----------------------------------------- */
 
-/* Elements and scales of rows x k, with random gaps left blank. */
-static void fill_quantized(const struct levels *l, enum mxq_element element, struct random *r,
-                           uint8_t *elements, size_t stride, uint8_t *scales, size_t scales_stride,
-                           size_t rows, size_t k)
+/* An F32 scale, as its type holds it: like the powers of two of E8M0, and anything now and then. */
+static uint32_t some_factor(const struct levels *l, enum mxq_type type, struct random *r)
 {
-    for (size_t row = 0; row < rows; row++) {
-        for (size_t b = 0; b < (k + BLOCK - 1) / BLOCK; b++)
-            scales[row * scales_stride + b] = some_scale(l, r);
-        for (size_t i = 0; i < k; i++) {
-            uint8_t code = some_code(l, element, r);
-            if (l->cancels && i % BLOCK >= 16 && random_below(r, 32))
-                code = elements[row * stride + i - 16] ^ 0x80;
-            elements[row * stride + i] = code;
+    const uint32_t bits = random_u32(r);
+    if (l->values == PRODUCT_ANY ||
+        ((l->values == PRODUCT_NONFINITE || l->values == PRODUCT_SCALES) && bits % 64 == 0))
+        return type == MXQ_F32 ? bits : bits >> 16;
+    const int exponent = type == MXQ_F16
+                             ? between(r, -14, 8)
+                             : clamped(between(r, l->scale_low, l->scale_high) - 127, -126, 127);
+    return narrowed(type, (bits & 0x7FFFFF) | (uint32_t)(exponent + 127) << 23, 0);
+}
+
+static uint8_t some_e4m3_scale(const struct levels *l, struct random *r)
+{
+    const uint8_t code = (uint8_t)random_u32(r);
+    const int any =
+        l->values == PRODUCT_ANY || (l->values == PRODUCT_NONFINITE && random_below(r, 100) == 0);
+    return any ? code : code % 0x7F;
+}
+
+/* Elements and scales, with gaps left blank. */
+static void fill_quantized(const struct levels *l, const struct mxq_quantized *q, struct random *r)
+{
+    const struct mxq_format *f = &q->format;
+    const size_t scales_rows = blocks_along(f->block_rows, q->rows);
+    for (size_t row = 0; row < scales_rows; row++)
+        for (size_t b = 0; b < blocks_along(f->block_cols, q->cols); b++) {
+            uint8_t *to = q->scales + row * q->scales_stride;
+            if (f->scale == MXQ_E8M0)
+                to[b] = some_scale(l, r);
+            else if (f->scale == MXQ_E4M3_SCALE)
+                to[b] = some_e4m3_scale(l, r);
+            else
+                oracle_store(type_of_scale(f), to, b, some_factor(l, type_of_scale(f), r));
         }
+    for (size_t row = 0; row < q->rows; row++) {
+        uint8_t *to = q->elements + row * q->elements_stride;
+        memset(to, 0, oracle_bytes(f->element, q->cols));
+        for (size_t i = 0; i < q->cols; i++) {
+            uint8_t code = some_code(l, f->element, r);
+            if (l->cancels && i % BLOCK >= 16 && random_below(r, 32))
+                code = negated(f->element, oracle_get(f->element, to, i - 16));
+            oracle_put(f->element, to, i, code);
+        }
+    }
+    if (q->tensor_scale) {
+        const uint32_t bits = some_factor(l, MXQ_F32, r);
+        memcpy(q->tensor_scale, &bits, sizeof bits);
     }
 }
 
@@ -231,89 +352,148 @@ static void fill_wide(const struct levels *l, const struct product *p, struct ra
         }
 }
 
-static float dequantized(enum mxq_element element, uint8_t code, uint8_t scale)
+/* What is multiplied of a quantized operand: elements, times scales that are exact; and the others. */
+static void take_apart(const struct mxq_quantized *q, float *values, struct oracle_scales *factors)
 {
-    return oracle_float(MXQ_F32, oracle_unpack(element, MXQ_F32, code, scale));
+    const struct mxq_format *f = &q->format;
+    const size_t k = q->cols, length = factor_length(f, k);
+    const size_t brows = f->block_rows ? f->block_rows : q->rows;
+    const size_t bcols = f->block_cols ? f->block_cols : k;
+    float *scales =
+        length ? memory_of(q->rows * ((k + length - 1) / length) * sizeof *scales) : NULL;
+    for (size_t row = 0; row < q->rows; row++) {
+        const uint8_t *of_row = q->scales + row / brows * q->scales_stride;
+        for (size_t i = 0; i < k; i++) {
+            const uint8_t code = oracle_get(f->element, q->elements + row * q->elements_stride, i);
+            const double bare = oracle_decode(f->element, code);
+            const uint32_t bits =
+                f->scale == MXQ_E8M0 ? oracle_unpack(f->element, MXQ_F32, code, of_row[i / bcols])
+                : f->scale == MXQ_E4M3_SCALE
+                    ? oracle_nearest(MXQ_F32, bare * oracle_decode(MXQ_E4M3, of_row[i / bcols]))
+                    : oracle_nearest(MXQ_F32, bare);
+            values[row * k + i] = oracle_float(MXQ_F32, bits);
+            if (length)
+                scales[row * ((k + length - 1) / length) + i / length] =
+                    q->tensor_scale
+                        ? *q->tensor_scale
+                        : oracle_float(type_of_scale(f),
+                                       oracle_load(type_of_scale(f), of_row, i / bcols));
+        }
+    }
+    *factors = (struct oracle_scales){scales, length};
 }
 
-static void dequantize(float *values, enum mxq_element element, const uint8_t *elements,
-                       size_t stride, const uint8_t *scales, size_t scales_stride, size_t rows,
-                       size_t k)
-{
-    for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < k; i++)
-            values[row * k + i] = dequantized(element, elements[row * stride + i],
-                                              scales[row * scales_stride + i / BLOCK]);
-}
-
-/* One block of x, as it is multiplied. */
-static void compute_block(const struct product *p, float *values, const void *x, size_t count)
+/* Wide x, as it is multiplied; quantized by the public function, which has tests of its own. */
+static void take_wide(struct product *p)
 {
     const struct product_plan *plan = &p->plan;
     const enum mxq_type type = (enum mxq_type)plan->x;
-    uint8_t elements[BLOCK], scale;
-    if (plan->x_compute == MXQ_X_QUANTIZED)
-        oracle_quantize(plan->x_element, plan->x_mode, type, x, count, elements, &scale);
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t bits = oracle_load(type, x, i);
-        if (plan->x_compute == MXQ_X_QUANTIZED)
-            values[i] = dequantized(plan->x_element, elements[i], scale);
-        else if (plan->x_compute == MXQ_X_BF16)
-            values[i] = oracle_float(MXQ_BF16, oracle_nearest(MXQ_BF16, oracle_value(type, bits)));
-        else
-            values[i] = oracle_float(type, bits);
+    if (plan->x_compute == MXQ_X_QUANTIZED) {
+        struct mxq_sizes sizes;
+        struct mxq_quantize_options o = MXQ_QUANTIZE_OPTIONS;
+        float tensor_scale = 0;
+        o.scale_mode = plan->x_mode;
+        if (mxq_quantized_sizes(&plan->x_format, plan->m, plan->k, &sizes))
+            exit(99);
+        uint8_t *elements = memory_of(sizes.elements_bytes),
+                *scales = memory_of(sizes.scales_bytes);
+        const struct mxq_quantized q = {plan->x_format,
+                                        plan->m,
+                                        plan->k,
+                                        elements,
+                                        sizes.elements_row_bytes,
+                                        scales,
+                                        sizes.scales_row_bytes,
+                                        plan->x_format.scale == MXQ_E4M3_SCALE ? &tensor_scale
+                                                                               : NULL};
+        const struct mxq_matrix x = {p->x.data, type, plan->m, plan->k, p->x_stride};
+        if (mxq_quantize(&q, &x, &o, NULL))
+            exit(99);
+        take_apart(&q, p->values_x, &p->factors_of_x);
+        free(elements);
+        free(scales);
+        return;
     }
+    for (size_t row = 0; row < plan->m; row++)
+        for (size_t i = 0; i < plan->k; i++) {
+            const uint32_t bits = oracle_load(type, p->x.data, row * p->x_stride + i);
+            p->values_x[row * plan->k + i] =
+                plan->x_compute == MXQ_X_BF16
+                    ? oracle_float(MXQ_BF16, oracle_nearest(MXQ_BF16, oracle_value(type, bits)))
+                    : oracle_float(type, bits);
+        }
+}
+
+struct mxq_quantized product_quantized_x(const struct product *p, uint8_t *elements,
+                                         uint8_t *scales)
+{
+    const struct product_plan *plan = &p->plan;
+    return (struct mxq_quantized){
+        plan->x_format,
+        plan->m,
+        plan->k,
+        elements,
+        p->x_stride,
+        scales,
+        p->scales_stride,
+        plan->x_format.scale == MXQ_E4M3_SCALE ? (float *)(uintptr_t)&p->x_tensor_scale : NULL};
 }
 
 static void make_x(struct product *p, const struct levels *l, struct random *r)
 {
     const struct product_plan *plan = &p->plan;
-    p->x_stride = plan->k + plan->x_gap;
-    p->scales_stride = p->k_blocks + plan->scales_gap;
-    p->values_x = memory_of(plan->m * plan->k * sizeof(float));
-    const size_t value_bytes = is_quantized(plan) ? 1 : mxq_type_bytes((enum mxq_type)plan->x);
     const size_t gaps = plan->m ? plan->m - 1 : 0, some = plan->m != 0;
-    ALLOCATE(p->x, (gaps * p->x_stride + some * plan->k) * value_bytes);
-    ALLOCATE(p->x_scales, is_quantized(plan) ? gaps * p->scales_stride + some * p->k_blocks : 0);
-    if (is_quantized(plan)) {
-        fill_quantized(l, element_of_x(plan), r, p->x.data, p->x_stride, p->x_scales.data,
-                       p->scales_stride, plan->m, plan->k);
-        dequantize(p->values_x, element_of_x(plan), p->x.data, p->x_stride, p->x_scales.data,
-                   p->scales_stride, plan->m, plan->k);
+    p->values_x = memory_of(plan->m * plan->k * sizeof(float));
+    if (!is_quantized(plan)) {
+        p->x_stride = plan->k + plan->x_gap;
+        ALLOCATE(p->x,
+                 (gaps * p->x_stride + some * plan->k) * mxq_type_bytes((enum mxq_type)plan->x));
+        ALLOCATE(p->x_scales, 0);
+        fill_wide(l, p, r);
+        take_wide(p);
         return;
     }
-    fill_wide(l, p, r);
-    for (size_t row = 0; row < plan->m; row++)
-        for (size_t i = 0; i < plan->k; i += BLOCK)
-            compute_block(p, p->values_x + row * plan->k + i,
-                          p->x.data + (row * p->x_stride + i) * value_bytes,
-                          plan->k - i < BLOCK ? plan->k - i : BLOCK);
+    const struct mxq_format *f = &plan->x_format;
+    const size_t row_bytes = oracle_bytes(f->element, plan->k);
+    const size_t scales_bytes = blocks_along(f->block_cols, plan->k) * scale_bytes_of(f);
+    const size_t scales_rows = blocks_along(f->block_rows, plan->m);
+    p->x_stride = row_bytes + plan->x_gap;
+    p->scales_stride = scales_bytes + plan->scales_gap;
+    ALLOCATE(p->x, gaps * p->x_stride + some * row_bytes);
+    ALLOCATE(p->x_scales, scales_rows ? (scales_rows - 1) * p->scales_stride + scales_bytes : 0);
+    const struct mxq_quantized q = product_quantized_x(p, p->x.data, p->x_scales.data);
+    fill_quantized(l, &q, r);
+    take_apart(&q, p->values_x, &p->factors_of_x);
 }
 
 struct mxq_quantized product_weights(const struct product *p)
 {
     const struct product_plan *plan = &p->plan;
-    return (struct mxq_quantized){{plan->w_element, MXQ_E8M0, 1, BLOCK},
-                                  plan->n,
-                                  plan->k,
-                                  p->w.data,
-                                  plan->k,
-                                  p->w_scales.data,
-                                  p->k_blocks};
+    const struct mxq_format *f = &plan->w_format;
+    return (struct mxq_quantized){
+        *f,
+        plan->n,
+        plan->k,
+        p->w.data,
+        oracle_bytes(f->element, plan->k),
+        p->w_scales.data,
+        blocks_along(f->block_cols, plan->k) * scale_bytes_of(f),
+        f->scale == MXQ_E4M3_SCALE ? (float *)(uintptr_t)&p->w_tensor_scale : NULL};
 }
 
 static void make_w(struct product *p, const struct levels *l, struct random *r)
 {
     const struct product_plan *plan = &p->plan;
+    struct mxq_sizes sizes;
     size_t bytes;
+    if (mxq_quantized_sizes(&plan->w_format, plan->n, plan->k, &sizes))
+        exit(99);
     p->values_w = memory_of(plan->n * plan->k * sizeof(float));
-    ALLOCATE(p->w, plan->n * plan->k);
-    ALLOCATE(p->w_scales, plan->n * p->k_blocks);
-    fill_quantized(l, plan->w_element, r, p->w.data, plan->k, p->w_scales.data, p->k_blocks,
-                   plan->n, plan->k);
-    dequantize(p->values_w, plan->w_element, p->w.data, plan->k, p->w_scales.data, p->k_blocks,
-               plan->n, plan->k);
+    ALLOCATE(p->w, sizes.elements_bytes);
+    ALLOCATE(p->w_scales, sizes.scales_bytes);
     const struct mxq_quantized w = product_weights(p);
+    fill_quantized(l, &w, r);
+    take_apart(&w, p->values_w, &p->factors_of_w);
     if (mxq_packed_bytes(&w.format, w.rows, w.cols, &bytes))
         exit(99);
     ALLOCATE(p->packed, bytes);
@@ -346,10 +526,13 @@ static void make_y(struct product *p, const struct levels *l, struct random *r)
     const struct oracle_product product = {plan->m,
                                            plan->n,
                                            plan->k,
+                                           run_of(&plan->w_format),
                                            p->values_x,
                                            p->values_w,
                                            plan->accumulate ? sums : NULL,
-                                           plan->bias >= 0 ? bias : NULL};
+                                           plan->bias >= 0 ? bias : NULL,
+                                           p->factors_of_x,
+                                           p->factors_of_w};
     for (size_t row = 0; row < plan->m; row++)
         for (size_t col = 0; col < plan->n; col++)
             oracle_store(plan->y_type, p->after.data, row * p->y_stride + col,
@@ -362,11 +545,11 @@ struct product_plan product_plan(struct random *r)
 {
     struct product_plan plan = {0};
     plan.x = (int)random_below(r, PRODUCT_XS);
-    plan.w_element = (enum mxq_element)random_below(r, PRODUCT_ELEMENTS);
+    plan.w_format = product_format(r);
     plan.y_type = (enum mxq_type)random_below(r, MXQ_TYPES);
     plan.x_compute =
         is_quantized(&plan) ? MXQ_X_AS_IS : (enum mxq_x_compute)random_below(r, MXQ_X_COMPUTES);
-    plan.x_element = (enum mxq_element)random_below(r, PRODUCT_ELEMENTS);
+    plan.x_format = product_format(r);
     plan.x_mode = (enum mxq_scale_mode)random_below(r, MXQ_SCALE_MSE);
     plan.accumulate = (int)random_below(r, 2);
     plan.bias = (int)random_below(r, 2 * MXQ_TYPES) - MXQ_TYPES;
@@ -382,10 +565,10 @@ struct product_plan product_plan(struct random *r)
 void product_make(struct product *p, const struct product_plan *plan)
 {
     struct random r = {plan->seed};
-    const struct levels levels = levels_of(plan, &r);
     memset(p, 0, sizeof *p);
     p->plan = *plan;
-    p->k_blocks = (plan->k + BLOCK - 1) / BLOCK;
+    settle(&p->plan);
+    const struct levels levels = levels_of(&p->plan, &r);
     make_x(p, &levels, &r);
     make_w(p, &levels, &r);
     make_y(p, &levels, &r);
@@ -403,6 +586,8 @@ void product_free(struct product *p)
     free(p->after.data);
     free(p->values_x);
     free(p->values_w);
+    free((void *)(uintptr_t)p->factors_of_x.values);
+    free((void *)(uintptr_t)p->factors_of_w.values);
 }
 
 /* -------------------------------------------- Calls ------------------------------------------- */
@@ -463,7 +648,9 @@ const char *product_run(const struct product *p, struct product_memory *memory,
     struct random r = {place_seed};
     struct guard *g = memory->guards;
     struct mxq_matmul_options o = MXQ_MATMUL_OPTIONS;
-    if (mxq_matmul_scratch_bytes(plan->m, plan->n, plan->k, &o.scratch_bytes))
+    /* Sub-blocks of 8 or 16 values take as much as others. */
+    if (mxq_matmul_scratch_bytes(plan->m, plan->n, plan->k * (BLOCK / run_of(&plan->w_format)),
+                                 &o.scratch_bytes))
         return "mxq_matmul_scratch_bytes() fails";
     const struct mxq_matrix bias = {place(&g[PRODUCT_BIAS], &r, p->bias.data, p->bias.bytes),
                                     (enum mxq_type)plan->bias, 1, plan->n, plan->n};
@@ -474,20 +661,14 @@ const char *product_run(const struct product *p, struct product_memory *memory,
     uint8_t *scales = place(&g[PRODUCT_SCALES_OF_X], &r, p->x_scales.data, p->x_scales.bytes);
     o.scratch = place(&g[PRODUCT_SCRATCH], &r, NULL, o.scratch_bytes);
     o.x_compute = plan->x_compute;
-    o.x_format.element = plan->x_element;
+    o.x_format = plan->x_format;
     o.x_scale_mode = plan->x_mode;
     o.accumulate = plan->accumulate;
     o.bias = plan->bias >= 0 ? &bias : NULL;
     o.parallel = parallel;
     enum mxq_status status;
     if (is_quantized(plan)) {
-        const struct mxq_quantized q = {{element_of_x(plan), MXQ_E8M0, 1, BLOCK},
-                                        plan->m,
-                                        plan->k,
-                                        x,
-                                        p->x_stride,
-                                        scales,
-                                        p->scales_stride};
+        const struct mxq_quantized q = product_quantized_x(p, x, scales);
         status = mxq_matmul_quantized(&y, &q, w, p->packed.bytes, &o, NULL);
     } else {
         const struct mxq_matrix matrix = {x, (enum mxq_type)plan->x, plan->m, plan->k, p->x_stride};
@@ -503,21 +684,32 @@ void product_memory_free(struct product_memory *memory)
             guard_close(&memory->guards[i]);
 }
 
+static void append_format(char *to, size_t bytes, const struct mxq_format *f)
+{
+    static const char *const elements[] = {"e4m3", "e5m2",   "e3m2", "e2m3",
+                                           "e2m1", "mxint8", "int8"};
+    static const char *const scales[] = {"e8m0", "f32", "bf16", "f16", "e4m3"};
+    snprintf(to, bytes, "%s/%s %" PRIu32 "x%" PRIu32, elements[f->element], scales[f->scale],
+             f->block_rows, f->block_cols);
+}
+
 const char *product_text(const struct product_plan *plan)
 {
-    static const char *const xs[] = {"f32", "bf16", "f16", "mxfp8_e4m3", "mxfp8_e5m2"};
+    static const char *const xs[] = {"f32", "bf16", "f16", "quantized"};
     static const char *const computes[] = {"as is", "bf16", "quantized"};
     static const char *const values[] = {"ordinary", "wide",      "underflow", "overflow",
                                          "scales",   "subnormal", "nonfinite", "zeros",
                                          "cancel",   "any"};
     static char text[512];
+    char x_format[64], w_format[64];
+    append_format(x_format, sizeof x_format, &plan->x_format);
+    append_format(w_format, sizeof w_format, &plan->w_format);
     snprintf(
         text, sizeof text,
-        "m %zu n %zu k %zu, x %s (%s, element %d mode %d), w %s, y %s, accumulate %d, bias %d, "
-        "values %s, gaps %zu %zu %zu, seed 0x%" PRIX64,
-        plan->m, plan->n, plan->k, xs[plan->x], computes[plan->x_compute], (int)plan->x_element,
-        (int)plan->x_mode, xs[PRODUCT_X_QUANTIZED + plan->w_element], xs[plan->y_type],
-        plan->accumulate, plan->bias, values[plan->values], plan->x_gap, plan->scales_gap,
-        plan->y_gap, plan->seed);
+        "m %zu n %zu k %zu, x %s (%s, %s mode %d), w %s, y %s, accumulate %d, bias %d, values %s, "
+        "gaps %zu %zu %zu, seed 0x%" PRIX64,
+        plan->m, plan->n, plan->k, xs[plan->x], computes[plan->x_compute], x_format,
+        (int)plan->x_mode, w_format, xs[plan->y_type], plan->accumulate, plan->bias,
+        values[plan->values], plan->x_gap, plan->scales_gap, plan->y_gap, plan->seed);
     return text;
 }

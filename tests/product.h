@@ -22,20 +22,17 @@ enum product_values {
     PRODUCT_VALUES
 };
 
-/* x is a wide type, or MXFP8 of an element. */
+/* x is a wide type, or quantized. */
 enum product_x { PRODUCT_X_QUANTIZED = MXQ_TYPES };
-/* Elements of weights, and of quantized x. */
-#define PRODUCT_ELEMENTS 2
-
-#define PRODUCT_XS (MXQ_TYPES + PRODUCT_ELEMENTS)
+#define PRODUCT_XS (MXQ_TYPES + 1)
 
 struct product_plan {
     size_t m, n, k;
-    int x; /* an mxq_type, or PRODUCT_X_QUANTIZED + an mxq_element */
-    enum mxq_element w_element;
+    int x; /* an mxq_type, or PRODUCT_X_QUANTIZED */
+    struct mxq_format w_format;
     enum mxq_type y_type;
     enum mxq_x_compute x_compute;
-    enum mxq_element x_element; /* for MXQ_X_QUANTIZED */
+    struct mxq_format x_format; /* of quantized x, and for MXQ_X_QUANTIZED */
     enum mxq_scale_mode x_mode;
     int accumulate;
     int bias; /* an mxq_type; -1: none */
@@ -47,24 +44,31 @@ struct product_plan {
 /* A plan with its data.  Arrays are dense but for the gaps. */
 struct product {
     struct product_plan plan;
-    size_t k_blocks;
-    size_t x_stride, scales_stride, y_stride;
+    size_t x_stride, scales_stride, y_stride; /* that of quantized x, and of scales, in bytes */
     struct {
         unsigned char *data;
         size_t bytes;
     } x, x_scales, bias, w, w_scales, packed, before, after; /* the last two: y and its gaps */
-    float *values_x, *values_w;                              /* dequantized */
+    float x_tensor_scale, w_tensor_scale;
+    float *values_x, *values_w;                      /* as they are multiplied */
+    struct oracle_scales factors_of_x, factors_of_w; /* whose values are allocated */
 };
 
 /* A plan of random types and options, with the shape left out. */
 struct product_plan product_plan(struct random *r);
 
-/* Makes the operands, and y after the call. */
+/* Any format. */
+struct mxq_format product_format(struct random *r);
+
+/* Makes the operands, and y after the call.  Where the formats of the plan do not go together, that of x is
+ * another one in p->plan. */
 void product_make(struct product *p, const struct product_plan *plan);
 void product_free(struct product *p);
 
-/* The packed weights' source. */
+/* The packed weights' source; and quantized x, whose memory may be elsewhere. */
 struct mxq_quantized product_weights(const struct product *p);
+struct mxq_quantized product_quantized_x(const struct product *p, uint8_t *elements,
+                                         uint8_t *scales);
 
 /* Where a call finds its operands: each between guard pages. */
 enum {

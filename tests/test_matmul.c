@@ -100,7 +100,7 @@ static void test_values(void)
             for (int compute = 0; compute < (x < PRODUCT_X_QUANTIZED ? MXQ_X_COMPUTES : 1);
                  compute++)
                 for (int y = 0; y < MXQ_TYPES; y++)
-                    for (int e = 0; e < PRODUCT_ELEMENTS; e++) {
+                    for (int again = 0; again < 4; again++) {
                         struct product_plan plan = product_plan(&r);
                         plan.m = 1 + random_below(&r, values % 2 ? 4 : 40);
                         plan.n = 1 + random_below(&r, 50);
@@ -109,7 +109,6 @@ static void test_values(void)
                         plan.x = x;
                         plan.x_compute = (enum mxq_x_compute)compute;
                         plan.y_type = (enum mxq_type)y;
-                        plan.w_element = (enum mxq_element)e;
                         run_plan(&plan, NULL);
                     }
 }
@@ -135,14 +134,26 @@ static void test_guard(void)
 
 /* ---------------------------------------- Rows and threads ------------------------------------ */
 
+/* Weights, and x of the same kind: fused, BF16, integers; one group, and some. */
+static const struct {
+    struct mxq_format w, x;
+} row_formats[] = {
+    {{MXQ_E4M3, MXQ_E8M0, 1, 32}, {MXQ_E4M3, MXQ_E8M0, 1, 32}},
+    {{MXQ_E2M1, MXQ_E8M0, 1, 32}, {MXQ_E2M1, MXQ_E8M0, 1, 32}},
+    {{MXQ_E2M1, MXQ_E4M3_SCALE, 1, 16}, {MXQ_E2M1, MXQ_E4M3_SCALE, 1, 16}},
+    {{MXQ_INT8, MXQ_F32_SCALE, 1, 0}, {MXQ_INT8, MXQ_F32_SCALE, 1, 0}},
+    {{MXQ_E4M3, MXQ_F32_SCALE, 128, 128}, {MXQ_E4M3, MXQ_F32_SCALE, 1, 64}},
+};
+
 /* The first `m` rows of a product, as one of their own. */
-static struct product_plan rows_plan(int x, enum product_values values)
+static struct product_plan rows_plan(int x, enum product_values values, size_t formats)
 {
     struct product_plan plan = {.m = 128,
                                 .n = 50,
                                 .k = 100,
                                 .x = x,
-                                .w_element = MXQ_E4M3,
+                                .w_format = row_formats[formats].w,
+                                .x_format = row_formats[formats].x,
                                 .bias = MXQ_BF16,
                                 .values = values,
                                 .seed = 5};
@@ -161,14 +172,9 @@ static void multiply_rows(const struct product *p, float *y, size_t row, size_t 
     o.bias = &bias;
     enum mxq_status status;
     if (plan->x >= PRODUCT_X_QUANTIZED) {
-        const struct mxq_quantized q = {
-            {(enum mxq_element)(plan->x - PRODUCT_X_QUANTIZED), MXQ_E8M0, 1, 32},
-            m,
-            plan->k,
-            p->x.data + row * p->x_stride,
-            p->x_stride,
-            p->x_scales.data + row * p->scales_stride,
-            p->scales_stride};
+        struct mxq_quantized q = product_quantized_x(p, p->x.data + row * p->x_stride,
+                                                     p->x_scales.data + row * p->scales_stride);
+        q.rows = m;
         status = mxq_matmul_quantized(&to, &q, p->packed.data, p->packed.bytes, &o, NULL);
     } else {
         const enum mxq_type type = (enum mxq_type)plan->x;
@@ -213,10 +219,11 @@ static void test_rows(void)
                                                  PRODUCT_SUBNORMAL};
     FOR_EACH_ISA(isa)
     for (int x = 0; x < PRODUCT_XS; x++)
-        for (size_t v = 0; v < COUNT(values); v++) {
-            const struct product_plan plan = rows_plan(x, values[v]);
-            run_rows(&plan);
-        }
+        for (size_t v = 0; v < COUNT(values); v++)
+            for (size_t f = 0; f < COUNT(row_formats); f++) {
+                const struct product_plan plan = rows_plan(x, values[v], f);
+                run_rows(&plan);
+            }
 }
 
 /* So many rows that a part of k after the other is multiplied, where tasks take all rows they can. */
@@ -325,78 +332,207 @@ static void put(uint8_t *to, uint64_t value, size_t bytes)
         to[i] = (uint8_t)(value >> (8 * i));
 }
 
-static uint8_t element_at(const struct mxq_quantized *w, size_t n, size_t k)
+enum { E4M3, E5M2, E2M1, NVFP4, INT8 };
+
+/* A packed format as src/packed.h describes it. */
+struct layout {
+    const struct mxq_quantized *w;
+    int packed, shift;
+    size_t run, blocks, element_bytes, scale_bytes;
+    size_t scales, factors, groups, panel_bytes; /* of a panel */
+};
+
+static struct layout layout_of(const struct mxq_quantized *w)
 {
-    return n < w->rows && k < w->cols ? w->elements[n * w->elements_stride + k] : 0;
+    static const int packed[] = {E4M3, E5M2, E4M3, INT8, E2M1, INT8, INT8};
+    static const int shifts[] = {0, 0, 0, 3, 0, 6, 0};
+    const struct mxq_format *f = &w->format;
+    const int is_exact = f->scale == MXQ_E8M0 || f->scale == MXQ_E4M3_SCALE;
+    struct layout l = {.w = w, .packed = packed[f->element], .shift = shifts[f->element]};
+    if (f->scale == MXQ_E4M3_SCALE)
+        l.packed = NVFP4;
+    l.run = !is_exact && f->block_cols && f->block_cols < 32 ? f->block_cols : 32;
+    l.blocks = (w->cols + l.run - 1) / l.run;
+    l.element_bytes = l.packed == E2M1 || l.packed == NVFP4 ? 256 : 512;
+    l.scale_bytes = l.packed == NVFP4 ? 32 : 16;
+    l.scales = l.blocks * l.element_bytes;
+    l.factors = l.scales + (l.blocks * l.scale_bytes + 63) / 64 * 64;
+    const size_t length = !f->block_cols || f->scale == MXQ_E4M3_SCALE ? w->cols : f->block_cols;
+    l.groups = f->scale == MXQ_E8M0 || !w->cols ? 0 : (w->cols + length - 1) / length;
+    l.panel_bytes = l.factors + l.groups * 64;
+    return l;
 }
 
-/* The scale of a sub-block of an output: 127 where its elements are all zeros. */
-static uint8_t scale_at(const struct mxq_quantized *w, size_t n, size_t block)
+/* The scale of an element, as its format stores it: a byte, or the bits of its type. */
+static uint32_t scale_of(const struct layout *l, size_t n, size_t k)
 {
-    const uint8_t scale = n < w->rows ? w->scales[n * w->scales_stride + block] : 127;
-    int any = 0;
-    for (size_t i = 0; i < 32; i++)
-        any |= element_at(w, n, 32 * block + i) & 0x7F;
-    return any || scale == 255 ? scale : 127;
+    const struct mxq_format *f = &l->w->format;
+    const uint8_t *row =
+        l->w->scales + (f->block_rows ? n / f->block_rows : 0) * l->w->scales_stride;
+    const size_t i = f->block_cols ? k / f->block_cols : 0;
+    return f->scale == MXQ_F32_SCALE                                 ? oracle_load(MXQ_F32, row, i)
+           : f->scale == MXQ_BF16_SCALE || f->scale == MXQ_F16_SCALE ? oracle_load(MXQ_F16, row, i)
+                                                                     : row[i];
 }
 
-static void expect_panels(uint8_t *to, const struct mxq_quantized *w, size_t blocks,
-                          size_t panel_bytes)
+/* The packed code of value `i` of a sub-block. */
+static uint8_t code_of(const struct layout *l, size_t n, size_t b, size_t i)
 {
-    for (size_t n = 0; n < (w->rows + 15) / 16 * 16; n++)
-        for (size_t b = 0; b < blocks; b++) {
-            uint8_t *panel = to + n / 16 * panel_bytes;
-            for (size_t k = 0; k < 32; k++)
-                panel[b * 512 + k / 2 * 32 + n % 16 * 2 + k % 2] = element_at(w, n, 32 * b + k);
-            panel[blocks * 512 + b * 16 + n % 16] = scale_at(w, n, b);
-        }
+    const enum mxq_element element = l->w->format.element;
+    const size_t k = b * l->run + i;
+    if (n >= l->w->rows || i >= l->run || k >= l->w->cols)
+        return 0;
+    const uint8_t code = oracle_get(element, l->w->elements + n * l->w->elements_stride, k);
+    const double value = oracle_decode(element, code);
+    if (element == MXQ_E3M2 && value == 0)
+        return code ? 0x80 : 0;
+    if (element == MXQ_E3M2)
+        return oracle_pack(MXQ_E4M3, MXQ_F32, oracle_nearest(MXQ_F32, value), 127);
+    if (element == MXQ_E2M3)
+        return (uint8_t)(int8_t)(value * 8);
+    return l->packed == NVFP4 && scale_of(l, n, k) & 0x80 ? code ^ 8 : code;
 }
 
-static void expect_summary(uint8_t *to, const struct mxq_quantized *w, size_t blocks)
+/* The E8M0 byte of a sub-block, before what is made of zeros. */
+static uint8_t e8m0_of(const struct layout *l, size_t n, size_t b)
 {
-    uint8_t low = 255, high = 0, nonfinite = 0;
-    for (size_t n = 0; n < w->rows; n++)
-        for (size_t b = 0; b < blocks; b++) {
-            const uint8_t scale = w->scales[n * w->scales_stride + b];
-            int any = 0, bad = scale == 255;
-            for (size_t k = 32 * b; k < 32 * (b + 1); k++) {
-                const uint8_t magnitude = element_at(w, n, k) & 0x7F;
-                any |= magnitude;
-                bad |= magnitude > oracle_max_code(w->format.element);
+    const uint32_t scale = l->w->format.scale == MXQ_E8M0 ? scale_of(l, n, b * l->run) : 127;
+    const int below = (int)scale - l->shift;
+    return (uint8_t)(scale == 255 ? 255 : below < 0 ? 255 + below : below);
+}
+
+/* What a panel's header says of a sub-block. */
+struct summary {
+    uint8_t low, high, nonfinite, least;
+};
+
+static uint8_t expect_scale(const struct layout *l, struct summary *s, size_t n, size_t b)
+{
+    const int is_float = l->packed != INT8;
+    const uint8_t largest = l->packed == E4M3 ? 0x7E : l->packed == E5M2 ? 0x7B : 0x7F;
+    const uint8_t scale = n < l->w->rows ? e8m0_of(l, n, b) : 127;
+    int any = 0, bad = scale == 255;
+    for (size_t i = 0; i < 32; i++) {
+        const uint8_t code = code_of(l, n, b, i);
+        any |= l->packed == E2M1 ? code & 7 : is_float ? code & 0x7F : code;
+        bad |= is_float && (code & 0x7F) > largest;
+        s->least |= !is_float && code == 0x80;
+    }
+    s->nonfinite |= (uint8_t)bad;
+    if (bad)
+        return scale;
+    if (any && scale < s->low)
+        s->low = scale;
+    if (any && scale > s->high)
+        s->high = scale;
+    return any ? scale : 127;
+}
+
+static void expect_factor(const struct layout *l, uint8_t *to, size_t n, size_t group)
+{
+    static const enum mxq_type types[] = {MXQ_F32, MXQ_F32, MXQ_BF16, MXQ_F16};
+    const struct mxq_format *f = &l->w->format;
+    uint32_t bits = 0;
+    if (n < l->w->rows && f->scale == MXQ_E4M3_SCALE)
+        bits = oracle_load(MXQ_F32, l->w->tensor_scale, 0);
+    else if (n < l->w->rows)
+        bits = oracle_nearest(MXQ_F32,
+                              oracle_value(types[f->scale], scale_of(l, n, group * f->block_cols)));
+    if ((bits & 0x7FFFFFFF) > 0x7F800000)
+        bits = 0x7FC00000;
+    put(to, bits, 4);
+}
+
+static void expect_panel(const struct layout *l, struct summary *s, uint8_t *panel, size_t first)
+{
+    for (size_t n = 0; n < 16; n++) {
+        for (size_t b = 0; b < l->blocks; b++) {
+            uint8_t *elements = panel + b * l->element_bytes;
+            for (size_t i = 0; i < 32; i++) {
+                const uint8_t code = code_of(l, first + n, b, i);
+                if (l->element_bytes == 512)
+                    elements[i / 2 * 32 + n * 2 + i % 2] = code;
+                else
+                    elements[i / 2 * 16 + n] |= (uint8_t)(code << 4 * (i % 2));
             }
-            nonfinite |= (uint8_t)bad;
-            if (any && !bad) {
-                low = scale < low ? scale : low;
-                high = scale > high ? scale : high;
+            uint8_t *scales = panel + l->scales + b * l->scale_bytes + n;
+            if (l->packed != NVFP4)
+                *scales = expect_scale(l, s, first + n, b);
+            for (size_t half = 0; l->packed == NVFP4 && half < 2; half++) {
+                const size_t k = b * 32 + half * 16;
+                if (first + n < l->w->rows && k < l->w->cols)
+                    scales[half * 16] = scale_of(l, first + n, k) & 0x7F;
+                s->nonfinite |= scales[half * 16] == 0x7F;
             }
         }
-    to[28] = low > high ? 127 : low;
-    to[29] = low > high ? 127 : high;
-    to[30] = nonfinite;
+        for (size_t g = 0; g < l->groups; g++)
+            expect_factor(l, panel + l->factors + (g * 16 + n) * 4, first + n, g);
+    }
 }
 
 static void expect_packed(uint8_t *to, size_t bytes, const struct mxq_quantized *w)
 {
     static const uint8_t magic[] = {0x89, 'm', 'x', 'q', 'p', 'k', 0x0D, 0x0A};
-    const size_t blocks = (w->cols + 31) / 32;
-    const size_t panel_bytes = blocks * 512 + (blocks * 16 + 63) / 64 * 64;
+    const struct layout l = layout_of(w);
+    struct summary s = {255, 0, 0, 0};
     memset(to, 0, bytes);
     memcpy(to, magic, sizeof magic);
-    to[8] = 1;
+    to[8] = 2;
     to[12] = (uint8_t)w->format.element;
-    to[20] = 1;
-    to[24] = 32;
+    to[16] = (uint8_t)w->format.scale;
+    put(to + 20, w->format.block_rows, 4);
+    put(to + 24, w->format.block_cols, 4);
     put(to + 32, w->rows, 8);
     put(to + 40, w->cols, 8);
-    put(to + 48, 128 + (w->rows + 15) / 16 * panel_bytes, 8);
-    expect_panels(to + 128, w, blocks, panel_bytes);
-    expect_summary(to, w, blocks);
+    put(to + 48, 128 + (w->rows + 15) / 16 * l.panel_bytes, 8);
+    for (size_t n = 0; n < w->rows; n += 16)
+        expect_panel(&l, &s, to + 128 + n / 16 * l.panel_bytes, n);
+    to[28] = s.low > s.high ? 127 : s.low;
+    to[29] = s.low > s.high ? 127 : s.high;
+    to[30] = s.nonfinite;
+    to[31] = s.least;
     put(to + 56, check_value(to + 128, bytes - 128), 8);
     put(to + 120, check_value(to, 120), 8);
 }
 
+/* Options that suit a format; amax has room for each scale byte. */
+static struct mxq_quantize_options some_options(struct random *r, const struct mxq_quantized *w,
+                                                float *amax)
+{
+    const struct mxq_format *f = &w->format;
+    const int is_e8m0 = f->scale == MXQ_E8M0, is_e4m3 = f->scale == MXQ_E4M3_SCALE;
+    const size_t blocks =
+        (f->block_rows ? (w->rows + f->block_rows - 1) / f->block_rows : w->rows != 0) *
+        (f->block_cols ? (w->cols + f->block_cols - 1) / f->block_cols : w->cols != 0);
+    struct mxq_quantize_options o = MXQ_QUANTIZE_OPTIONS;
+    if (is_e8m0)
+        o.scale_mode = (enum mxq_scale_mode)random_below(r, MXQ_SCALE_MODES);
+    if (o.scale_mode == MXQ_SCALE_MSE && f->block_cols != 32)
+        o.scale_mode = MXQ_SCALE_DEFAULT;
+    if (!is_e8m0 && !is_e4m3)
+        o.scale_mode = random_below(r, 2) ? MXQ_SCALE_RCEIL : MXQ_SCALE_DEFAULT;
+    o.rounding = (enum mxq_rounding)random_below(r, MXQ_ROUNDINGS);
+    if (f->element == MXQ_E4M3 || f->element == MXQ_E5M2)
+        o.overflow = (enum mxq_overflow)random_below(r, 2);
+    o.nonfinite = random_below(r, 2) ? MXQ_NONFINITE_CLAMP : MXQ_NONFINITE_NAN;
+    o.seed = random_u64(r);
+    o.first_index = random_below(r, 1000);
+    const uint32_t given = random_below(r, 6);
+    if (blocks && given < 2) {
+        o.amax_count = given && !is_e4m3 ? blocks : 1;
+        o.amax = amax;
+        for (size_t i = 0; i < o.amax_count; i++)
+            amax[i] = (float)random_below(r, 1000) / 16;
+    }
+    if (given == 2)
+        o.amax_floor = 0.25f;
+    o.reciprocal = !is_e8m0 && !is_e4m3 && random_below(r, 2);
+    o.unsigned_zero = (int)random_below(r, 2);
+    return o;
+}
+
 /* Quantized weights, and F32 or narrower ones to be quantized, in guarded memory. */
-static void run_packing(size_t n, size_t k, enum mxq_element element, uint64_t seed)
+static void run_packing(size_t n, size_t k, const struct mxq_format *format, uint64_t seed)
 {
     struct random r = {seed};
     struct product_plan plan = product_plan(&r);
@@ -405,13 +541,14 @@ static void run_packing(size_t n, size_t k, enum mxq_element element, uint64_t s
     plan.k = k;
     plan.x = (int)(seed % MXQ_TYPES);
     plan.x_compute = MXQ_X_AS_IS;
-    plan.w_element = element;
+    plan.w_format = *format;
     struct product p;
     product_make(&p, &plan);
     const struct mxq_quantized w = product_weights(&p);
+    float *amax = malloc((p.w_scales.bytes + 1) * sizeof *amax);
     struct guard *to = &memory.guards[PRODUCT_Y];
     uint8_t *expected = malloc(p.packed.bytes);
-    if (!expected)
+    if (!expected || !amax)
         exit(99);
     expect_packed(expected, p.packed.bytes, &w);
     check(!memcmp(p.packed.data, expected, p.packed.bytes), "packed weights are not as specified");
@@ -421,8 +558,7 @@ static void run_packing(size_t n, size_t k, enum mxq_element element, uint64_t s
 
     /* In one step, from a wide type: the same as in two. */
     const struct mxq_matrix wide = {p.x.data, (enum mxq_type)plan.x, n, k, p.x_stride};
-    struct mxq_quantize_options o = MXQ_QUANTIZE_OPTIONS;
-    o.scale_mode = plan.x_mode;
+    struct mxq_quantize_options o = some_options(&r, &w, amax);
     check(mxq_quantize(&w, &wide, &o, NULL) == MXQ_OK, "mxq_quantize() fails");
     expect_packed(expected, p.packed.bytes, &w);
     FOR_EACH_ISA(isa)
@@ -442,6 +578,7 @@ static void run_packing(size_t n, size_t k, enum mxq_element element, uint64_t s
         check(mxq_packed_check(packed, p.packed.bytes, &parallel, NULL) == MXQ_OK,
               "mxq_packed_check() rejects sound weights");
     }
+    free(amax);
     free(expected);
     product_free(&p);
 }
@@ -453,8 +590,11 @@ static void test_packing(void)
     uint64_t seed = 7;
     for (size_t i = 0; i < COUNT(ns); i++)
         for (size_t j = 0; j < COUNT(ks); j++)
-            for (int e = 0; e < PRODUCT_ELEMENTS; e++)
-                run_packing(ns[i], ks[j], (enum mxq_element)e, seed++);
+            for (int again = 0; again < 6; again++) {
+                struct random r = {seed};
+                const struct mxq_format format = product_format(&r);
+                run_packing(ns[i], ks[j], &format, seed++);
+            }
 }
 
 /* ------------------------------------------- Damage ------------------------------------------- */
@@ -466,6 +606,8 @@ static struct product_plan small_plan(void)
                                       .n = 20,
                                       .k = 50,
                                       .x = MXQ_F32,
+                                      .w_format = {MXQ_E4M3, MXQ_E8M0, 1, 32},
+                                      .x_format = {MXQ_E4M3, MXQ_E8M0, 1, 32},
                                       .bias = MXQ_F32,
                                       .y_type = MXQ_F32,
                                       .values = PRODUCT_ORDINARY,
@@ -549,8 +691,12 @@ static void test_damage(void)
         run_forged(&p, packed, 40, sizes[i], 8);
         run_forged(&p, packed, 48, sizes[i], 8);
     }
-    for (size_t at = 8; at < 28; at += 4)
-        run_forged(&p, packed, at, 2, 4);
+    for (size_t at = 8; at < 28; at += 4) {
+        run_forged(&p, packed, at, 1000, 4);
+        run_forged(&p, packed, at, at == 8 ? 1 : UINT32_MAX, 4);
+    }
+    run_forged(&p, packed, 30, 2, 1);
+    run_forged(&p, packed, 31, 2, 1);
     struct mxq_packed_info info;
     check(mxq_packed_read(p.packed.data, p.packed.bytes, &info, NULL) == MXQ_OK && info.n == 20 &&
               info.k == 50 && info.bytes == p.packed.bytes && info.format.element == MXQ_E4M3 &&
@@ -671,7 +817,7 @@ static void expect_argument_errors(void)
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.x_compute = (enum mxq_x_compute) - 1);
     EXPECT(QUANTIZED, MXQ_ERR_ARGUMENT, c.o.x_compute = MXQ_X_BF16);
     EXPECT(QUANTIZED, MXQ_ERR_ARGUMENT, c.o.x_compute = MXQ_X_QUANTIZED);
-    EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.x_scale_mode = (enum mxq_scale_mode)5);
+    EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.x_scale_mode = (enum mxq_scale_mode)MXQ_SCALE_MODES);
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.accumulate = 2);
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.accumulate = -1);
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.parallel = &c.parallel);
@@ -681,7 +827,14 @@ static void expect_shape_errors(void)
 {
     EXPECT(WIDE, MXQ_ERR_FORMAT, (c.o.x_compute = MXQ_X_QUANTIZED, c.o.x_format.block_cols = 16));
     EXPECT(WIDE, MXQ_ERR_FORMAT,
-           (c.o.x_compute = MXQ_X_QUANTIZED, c.o.x_format.element = (enum mxq_element)2));
+           (c.o.x_compute = MXQ_X_QUANTIZED, c.o.x_format.element = MXQ_INT8));
+    EXPECT(WIDE, MXQ_ERR_FORMAT, (c.o.x_compute = MXQ_X_QUANTIZED, c.o.x_format = mxq_fp8_block));
+    EXPECT(WIDE, MXQ_ERR_FORMAT,
+           (c.o.x_compute = MXQ_X_QUANTIZED, c.o.x_format = mxq_nvfp4,
+            c.o.x_scale_mode = MXQ_SCALE_FLOOR));
+    EXPECT(WIDE, MXQ_ERR_FORMAT,
+           (c.o.x_compute = MXQ_X_QUANTIZED, c.o.x_format = mxq_int8_channel,
+            c.o.x_format.block_cols = 8));
     EXPECT(QUANTIZED, MXQ_ERR_FORMAT, c.q.format.block_rows = 2);
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.y.rows = 2);
     EXPECT(BOTH, MXQ_ERR_SHAPE, c.y.cols = 19);

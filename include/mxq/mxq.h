@@ -451,9 +451,9 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_dequantize(const struct mxq_matrix *y,
 /*                                          Packed weights                                        */
 /* ============================================================================================== */
 
-/* A weight matrix is packed once, then multiplied many times.  The packed form is one contiguous
- * buffer without pointers: the same bytes on every machine, so that it may be saved, mapped and moved.
- * Its layout is specified in src/packed.h.  It need not be aligned; 64 bytes are best. */
+/* A weight matrix of any supported format is packed once, then multiplied many times.  The packed form is
+ * one contiguous buffer without pointers: the same bytes on every machine, so that it may be saved, mapped
+ * and moved.  Its layout is specified in src/packed.h.  It need not be aligned; 64 bytes are best. */
 
 /* Computes the bytes of the packed form of n x k weights (n outputs, k inputs).  Returns MXQ_OK,
  * MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, or MXQ_ERR_SHAPE when the size overflows size_t. */
@@ -466,9 +466,12 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_bytes(const struct mxq_format *
  *   packed, packed_bytes  out  at least mxq_packed_bytes() of w's shape; that many are written
  *   w                     in   n x k: row n holds the k weights of output n
  *   format                in   what to quantize to
- *   options               in   as for mxq_quantize(); NULL for the defaults
+ *   options               in   as for mxq_quantize(), but for statistics, which must be NULL; NULL for the
+ *                              defaults
  *   parallel              in   NULL: this thread
  *   error                 out  may be NULL
+ *
+ * Blocks of 128 x 128 make mxq_pack_matrix() read w nine times.
  *
  * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT, MXQ_ERR_SHAPE (packed_bytes is too small too),
  * MXQ_ERR_OVERLAP or, from mxq_pack_matrix() when asked for, MXQ_ERR_NONFINITE. */
@@ -511,7 +514,8 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_check(const void *packed, size_
 enum mxq_x_compute {
     MXQ_X_AS_IS = 0, /* the values of x, exactly */
     MXQ_X_BF16,      /* rounded once to BF16, to nearest even: what BF16 units multiply fastest */
-    MXQ_X_QUANTIZED  /* quantized to x_format by x_scale_mode, as mxq_quantize() would */
+    MXQ_X_QUANTIZED  /* quantized to x_format by x_scale_mode, as mxq_quantize() would: any format with
+                        blocks of one row, or of the whole matrix */
 };
 #define MXQ_X_COMPUTES 3
 
@@ -536,8 +540,9 @@ struct mxq_matmul_options {
 /* Computes the scratch that mxq_matmul() and mxq_matmul_quantized() need for an m x k by k x n
  * product, on any instruction set and with any options: about 4 bytes for each value of x, with up to
  * 3 KiB more a row, and of y, but for y no more than 16 MiB or 256 bytes a row.  It never shrinks when
- * m, n or k grows, so scratch for the largest m, n and k serves all.  Returns MXQ_OK,
- * MXQ_ERR_ARGUMENT, or MXQ_ERR_SHAPE when the size overflows size_t. */
+ * m, n or k grows, so scratch for the largest m, n and k serves all.  Weights with F32, BF16 or F16 scales
+ * on blocks of 8 or 16 values count k four or two times.  Returns MXQ_OK, MXQ_ERR_ARGUMENT, or
+ * MXQ_ERR_SHAPE when the size overflows size_t. */
 MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t n, size_t k,
                                                                size_t *bytes);
 
@@ -555,6 +560,15 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t 
  *
  * each fma and each + rounded once to F32, with gradual underflow; x and w are the dequantized values.
  * Then bias[n] is added, a NaN becomes the canonical NaN, and the sum is rounded once to y's type.
+ *
+ * That is for E8M0 scales.  With others, x and w are the elements, for E4M3 scales times these, and the F32
+ * factors sx and sw, an operand's F32, BF16 or F16 scale or tensor_scale, are applied to groups: the longest
+ * runs of k within one block of both.  (A factor that an operand does not have is 1.)  For each group
+ *
+ *     g   = +0, then g + (even + odd) for each of its sub-blocks
+ *     acc = fma(g, sx * sw, acc), the product of the factors rounded to F32
+ *
+ * Blocks of 8 or 16 values with such scales are sub-blocks of their own, padded with zeros.
  *
  *   y         out  m x n; also in when accumulating
  *   x         in   m x k
@@ -574,7 +588,9 @@ MXQ_API MXQ_NODISCARD enum mxq_status
 mxq_matmul(const struct mxq_matrix *y, const struct mxq_matrix *x, const void *w,
            size_t packed_bytes, const struct mxq_matmul_options *options, struct mxq_error *error);
 
-/* The same with activations that are quantized already; options->x_compute must be MXQ_X_AS_IS. */
+/* The same with activations that are quantized already, in any format; options->x_compute must be
+ * MXQ_X_AS_IS.  x with F32, BF16 or F16 scales on blocks of 8 or 16 values needs weights with such scales
+ * on blocks no longer than its own: else MXQ_ERR_FORMAT. */
 MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_quantized(const struct mxq_matrix *y,
                                                            const struct mxq_quantized *x,
                                                            const void *w, size_t packed_bytes,
