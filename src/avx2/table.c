@@ -10,7 +10,7 @@
 #define COLUMN_pack     avx2
 #define COLUMN_unpack   avx2
 #define COLUMN_quantize avx2
-#define COLUMN_columns  scalar
+#define COLUMN_columns  avx2
 #define COLUMN_mse      scalar
 #define COLUMN_encode   avx2
 #define COLUMN_divide   avx2

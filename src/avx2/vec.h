@@ -215,12 +215,60 @@ MXQ_INLINE vec vec_float_codes(const vec t[4], const vec x[4], const vec bias[4]
     return vec_or(saturated, e->bits == 8 ? signs : _mm256_srli_epi16(signs, 8 - e->bits));
 }
 
+/* 32 codes at the bottom of bytes, in the order of two saturating packs. */
+MXQ_INLINE vec vec_codes_8(const vec t[4], const vec x[4], const vec bias[4],
+                           const struct mxq_element_info *e)
+{
+    return e->kind == MXQ_INTEGER ? vec_integer_codes(t, e) : vec_float_codes(t, x, bias, e);
+}
+
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    const vec bytes =
-        e->kind == MXQ_INTEGER ? vec_integer_codes(t, e) : vec_float_codes(t, x, bias, e);
-    vec_store_packed(out, vec_in_order(bytes, type), e->bits);
+    vec_store_packed(out, vec_in_order(vec_codes_8(t, x, bias, e), type), e->bits);
+}
+
+/* 16-bit lanes in the order of the first pack. */
+MXQ_INLINE vec vec_column_bias(vec bias)
+{
+    const vec lower = vec_and(bias, vec_set1(0xFFFF));
+    return _mm256_packus_epi32(lower, lower);
+}
+
+MXQ_INLINE vec vec_column_codes(const vec t[4], const vec x[4], vec bias,
+                                const struct mxq_element_info *e)
+{
+    /* Byte 4 k + c of 128 bits is column c of vector k. */
+    const vec order =
+        _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, /* each lane */
+                         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const vec biases[4] = {bias, bias, bias, bias};
+    return _mm256_shuffle_epi8(vec_codes_8(t, x, biases, e), order);
+}
+
+MXQ_INLINE void vec_store_columns(uint8_t *out, size_t stride, const vec v[8])
+{
+    vec quads[8]; /* 4 h + q: lane l of 128 bits is dwords 4 h .. 4 h + 3 of column 4 l + q */
+    for (int h = 0; h < 2; h++) {
+        const vec *d = v + 4 * h;
+        const vec low01 = _mm256_unpacklo_epi32(d[0], d[1]);
+        const vec low23 = _mm256_unpacklo_epi32(d[2], d[3]);
+        const vec high01 = _mm256_unpackhi_epi32(d[0], d[1]);
+        const vec high23 = _mm256_unpackhi_epi32(d[2], d[3]);
+        quads[4 * h] = _mm256_unpacklo_epi64(low01, low23);
+        quads[4 * h + 1] = _mm256_unpackhi_epi64(low01, low23);
+        quads[4 * h + 2] = _mm256_unpacklo_epi64(high01, high23);
+        quads[4 * h + 3] = _mm256_unpackhi_epi64(high01, high23);
+    }
+    for (size_t q = 0; q < 4; q++) {
+        vec_store(out + q * stride, _mm256_permute2x128_si256(quads[q], quads[4 + q], 0x20));
+        vec_store(out + (4 + q) * stride, _mm256_permute2x128_si256(quads[q], quads[4 + q], 0x31));
+    }
+}
+
+MXQ_INLINE void vec_repack(uint8_t *out, const uint8_t *bytes, int bits)
+{
+    vec_store_packed(out, vec_load(bytes), bits);
 }
 
 /* 16 codes, number `half` of the two halves of 32 at p, at the top of 16-bit lanes, above other bits. */

@@ -10,7 +10,7 @@
 #define COLUMN_pack     avx512
 #define COLUMN_unpack   avx512
 #define COLUMN_quantize avx512
-#define COLUMN_columns  scalar
+#define COLUMN_columns  avx512
 #define COLUMN_mse      scalar
 #define COLUMN_encode   avx512
 #define COLUMN_divide   avx512

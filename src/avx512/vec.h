@@ -236,10 +236,10 @@ MXQ_INLINE void vec_store_bytes(uint8_t *p, const vec v[4], int bits)
         bits);
 }
 
-MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
-                                const struct mxq_element_info *e, enum mxq_type type)
+/* 64 codes at the top of bytes, byte i of each vector as `order` names it among the interleaved halves. */
+MXQ_INLINE vec vec_codes_8(const vec t[4], const vec bias[4], const struct mxq_element_info *e,
+                           const uint8_t order[64])
 {
-    (void)x; /* t has its sign */
     const int is_integer = e->kind == MXQ_INTEGER;
     const vec half0 =
         is_integer ? vec_integers_16(t[0], t[1], e) : vec_codes_16(t[0], t[1], bias[0], bias[1], e);
@@ -248,8 +248,72 @@ MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], co
     /* The lower bytes of half 1 are masked off: those of a NaN block may hold anything. */
     const vec interleaved = _mm512_ternarylogic_epi32(_mm512_srli_epi16(half0, 8), half1,
                                                       _mm512_set1_epi16((short)0xFF00), 0xF8);
-    const vec order = vec_load(type == MXQ_BF16 ? vec_code_order_pairs : vec_code_order);
-    vec_store_packed(out, _mm512_permutexvar_epi8(order, interleaved), e->bits);
+    return _mm512_permutexvar_epi8(vec_load(order), interleaved);
+}
+
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+                                const struct mxq_element_info *e, enum mxq_type type)
+{
+    (void)x; /* t has its sign */
+    const uint8_t *order = type == MXQ_BF16 ? vec_code_order_pairs : vec_code_order;
+    vec_store_packed(out, vec_codes_8(t, bias, e, order), e->bits);
+}
+
+MXQ_INLINE vec vec_column_bias(vec bias)
+{
+    return bias;
+}
+
+MXQ_INLINE vec vec_column_codes(const vec t[4], const vec x[4], vec bias,
+                                const struct mxq_element_info *e)
+{
+    /* What vec_code_order names, those of a lane one after the other. */
+    static const uint8_t order[64] = {
+        0,  8,  1,  9,  2,  10, 3,  11, 4,  12, 5,  13, 6,  14, 7,  15, /* lanes 0 .. 3 */
+        16, 24, 17, 25, 18, 26, 19, 27, 20, 28, 21, 29, 22, 30, 23, 31, /* 4 .. 7 */
+        32, 40, 33, 41, 34, 42, 35, 43, 36, 44, 37, 45, 38, 46, 39, 47, /* 8 .. 11 */
+        48, 56, 49, 57, 50, 58, 51, 59, 52, 60, 53, 61, 54, 62, 55, 63, /* 12 .. 15 */
+    };
+    (void)x;
+    const vec biases[4] = {bias, bias, bias, bias};
+    return vec_codes_8(t, biases, e, order);
+}
+
+/* Two columns, 32 bytes each. */
+MXQ_INLINE void vec_store_two_columns(uint8_t *first, uint8_t *second, vec both)
+{
+    _mm256_storeu_si256((__m256i *)first, _mm512_castsi512_si256(both));
+    _mm256_storeu_si256((__m256i *)second, _mm512_extracti64x4_epi64(both, 1));
+}
+
+MXQ_INLINE void vec_store_columns(uint8_t *out, size_t stride, const vec v[8])
+{
+    vec quads[8]; /* 4 h + q: lane l of 128 bits is dwords 4 h .. 4 h + 3 of column 4 l + q */
+    for (int h = 0; h < 2; h++) {
+        const vec *d = v + 4 * h;
+        const vec low01 = _mm512_unpacklo_epi32(d[0], d[1]);
+        const vec low23 = _mm512_unpacklo_epi32(d[2], d[3]);
+        const vec high01 = _mm512_unpackhi_epi32(d[0], d[1]);
+        const vec high23 = _mm512_unpackhi_epi32(d[2], d[3]);
+        quads[4 * h] = _mm512_unpacklo_epi64(low01, low23);
+        quads[4 * h + 1] = _mm512_unpackhi_epi64(low01, low23);
+        quads[4 * h + 2] = _mm512_unpacklo_epi64(high01, high23);
+        quads[4 * h + 3] = _mm512_unpackhi_epi64(high01, high23);
+    }
+    const vec lower = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const vec upper = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    for (size_t q = 0; q < 4; q++) {
+        uint8_t *to = out + q * stride;
+        vec_store_two_columns(to, to + 4 * stride,
+                              _mm512_permutex2var_epi64(quads[q], lower, quads[4 + q]));
+        vec_store_two_columns(to + 8 * stride, to + 12 * stride,
+                              _mm512_permutex2var_epi64(quads[q], upper, quads[4 + q]));
+    }
+}
+
+MXQ_INLINE void vec_repack(uint8_t *out, const uint8_t *bytes, int bits)
+{
+    vec_store_packed(out, vec_load(bytes), bits);
 }
 
 /* 32 codes, number `half` of the two halves of 64 at p, at the top of 16-bit lanes, above other bits. */

@@ -23,6 +23,7 @@
  *   VEC_PREFETCH_OUTPUT  how far ahead, in bytes, to claim lines of a large output; 0: not at all
  *   vec_reduce_max       lane i = the largest lane of vector i, of VEC_LANES vectors
  *   vec_round _code_bias _store_codes      see pack.h
+ *   vec_column_bias _column_codes _store_columns _repack     see columns.h
  *   vec_decode _max_code _any_above                  see unpack.h
  */
 #ifndef MXQ_LANES_GROUP_H

@@ -10,7 +10,7 @@
 #define COLUMN_pack     neon
 #define COLUMN_unpack   neon
 #define COLUMN_quantize neon
-#define COLUMN_columns  scalar
+#define COLUMN_columns  neon
 #define COLUMN_mse      scalar
 #define COLUMN_encode   neon
 #define COLUMN_divide   neon

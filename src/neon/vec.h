@@ -272,13 +272,56 @@ MXQ_INLINE uint8x16_t vec_float_codes(const vec t[4], const vec x[4], const vec 
     return vbslq_u8(vdupq_n_u8((uint8_t)(1 << (e->bits - 1))), signs, saturated);
 }
 
+MXQ_INLINE uint8x16_t vec_codes_8(const vec t[4], const vec x[4], const vec bias[4],
+                                  const struct mxq_element_info *e, int in_pairs)
+{
+    return e->kind == MXQ_INTEGER ? vec_integer_codes(t, e, in_pairs)
+                                  : vec_float_codes(t, x, bias, e, in_pairs);
+}
+
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    const int in_pairs = type == MXQ_BF16;
-    const uint8x16_t bytes = e->kind == MXQ_INTEGER ? vec_integer_codes(t, e, in_pairs)
-                                                    : vec_float_codes(t, x, bias, e, in_pairs);
-    vec_store_packed(out, bytes, e->bits);
+    vec_store_packed(out, vec_codes_8(t, x, bias, e, type == MXQ_BF16), e->bits);
+}
+
+/* Byte 4 k + c of the result is byte 4 c + k: of four vectors of bytes, four lanes. */
+MXQ_INLINE uint8x16_t vec_transpose_bytes(uint8x16_t bytes)
+{
+    static const uint8_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    return vqtbl1q_u8(bytes, vld1q_u8(order));
+}
+
+MXQ_INLINE vec vec_column_bias(vec bias)
+{
+    return vreinterpretq_u32_u8(vec_transpose_bytes(vreinterpretq_u8_u32(bias)));
+}
+
+MXQ_INLINE vec vec_column_codes(const vec t[4], const vec x[4], vec bias,
+                                const struct mxq_element_info *e)
+{
+    return vreinterpretq_u32_u8(vec_transpose_bytes(vec_codes_8(t, x, &bias, e, 0)));
+}
+
+MXQ_INLINE void vec_store_columns(uint8_t *out, size_t stride, const vec v[8])
+{
+    for (size_t h = 0; h < 2; h++) {
+        const vec *d = v + 4 * h;
+        const uint64x2_t low01 = vreinterpretq_u64_u32(vzip1q_u32(d[0], d[1]));
+        const uint64x2_t low23 = vreinterpretq_u64_u32(vzip1q_u32(d[2], d[3]));
+        const uint64x2_t high01 = vreinterpretq_u64_u32(vzip2q_u32(d[0], d[1]));
+        const uint64x2_t high23 = vreinterpretq_u64_u32(vzip2q_u32(d[2], d[3]));
+        uint8_t *to = out + 16 * h;
+        vst1q_u8(to, vreinterpretq_u8_u64(vzip1q_u64(low01, low23)));
+        vst1q_u8(to + stride, vreinterpretq_u8_u64(vzip2q_u64(low01, low23)));
+        vst1q_u8(to + 2 * stride, vreinterpretq_u8_u64(vzip1q_u64(high01, high23)));
+        vst1q_u8(to + 3 * stride, vreinterpretq_u8_u64(vzip2q_u64(high01, high23)));
+    }
+}
+
+MXQ_INLINE void vec_repack(uint8_t *out, const uint8_t *bytes, int bits)
+{
+    vec_store_packed(out, vld1q_u8(bytes), bits);
 }
 
 /* The bytes of 16 codes. */
