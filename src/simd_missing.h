@@ -22,6 +22,7 @@
 #undef _mm512_testn_epi16_mask
 #undef _mm512_cmplt_epu32_mask
 #undef _mm512_shuffle_epi32
+#undef _mm512_cvtps_pd
 #undef _mm512_fmadd_ps
 #define _mm512_cvtepu8_epi32  missing_cvtepu8_epi32
 #define _mm512_cvtepu16_epi32 missing_cvtepu16_epi32
@@ -38,6 +39,7 @@
 #define _mm512_shuffle_epi32          missing_shuffle_epi32
 #define __mmask16                     simde__mmask16
 #define __mmask32                     simde__mmask32
+#define _mm512_cvtps_pd               missing_cvtps_pd
 #define _mm512_fmadd_ps               missing_fmadd_ps
 
 static inline __m512i missing_join(__m256i low, __m256i high)
@@ -104,6 +106,16 @@ static inline __m512i missing_shuffle_epi32(__m512i a, int imm)
     for (int i = 0; i < 16; i++)
         shuffled[i] = lanes[(i & ~3) | (imm >> 2 * (i & 3) & 3)];
     return _mm512_loadu_si512(shuffled);
+}
+
+static inline __m512d missing_cvtps_pd(__m256 a)
+{
+    float narrow[8];
+    double wide[8];
+    _mm256_storeu_ps(narrow, a);
+    for (int i = 0; i < 8; i++)
+        wide[i] = (double)narrow[i];
+    return _mm512_loadu_pd(wide);
 }
 
 /* SIMDe's rounds twice. */

@@ -16,7 +16,7 @@
 #define COLUMN_divide   avx2
 #define COLUMN_multiply avx2
 #define COLUMN_rescale  avx2
-#define COLUMN_measure  scalar
+#define COLUMN_measure  avx2
 
 const struct mxq_kernels mxq_kernels_avx2 = {
     .isa = "avx2",

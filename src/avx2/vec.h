@@ -62,6 +62,8 @@ static inline vec_ps vec_load_ps(const void *p)     { return _mm256_loadu_ps((co
 static inline void vec_store_ps(float *p, vec_ps a) { _mm256_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm256_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm256_mul_ps(a, b); }
+static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm256_sub_ps(a, b); }
+static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return vec_of_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm256_div_ps(a, b); }
 static inline vec_ps vec_factors(const float *factor, size_t i) { return _mm256_set1_ps(factor[i / 8]); }
 
@@ -102,6 +104,30 @@ MXQ_INLINE vec vec_add_carry(vec a, vec f, vec r)
     const vec above = vec_gt(_mm256_xor_si256(f, vec_set1(0x80000000)),
                              _mm256_xor_si256(r, vec_set1(0x7FFFFFFF)));
     return vec_sub(a, above);
+}
+
+#define VEC_PDS 2
+typedef __m256d vec_pd;
+
+MXQ_INLINE void vec_load_pd(vec_pd v[2], const double *p)
+{
+    v[0] = _mm256_loadu_pd(p);
+    v[1] = _mm256_loadu_pd(p + 4);
+}
+
+MXQ_INLINE void vec_store_pd(double *p, const vec_pd v[2])
+{
+    _mm256_storeu_pd(p, v[0]);
+    _mm256_storeu_pd(p + 4, v[1]);
+}
+
+MXQ_INLINE void vec_add_squares(vec_pd sum[2], vec_ps v, int half)
+{
+    (void)half;
+    const vec_pd low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+    const vec_pd high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    sum[0] = _mm256_add_pd(sum[0], _mm256_mul_pd(low, low));
+    sum[1] = _mm256_add_pd(sum[1], _mm256_mul_pd(high, high));
 }
 
 MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)

@@ -16,7 +16,7 @@
 #define COLUMN_divide   avx512
 #define COLUMN_multiply avx512
 #define COLUMN_rescale  avx512
-#define COLUMN_measure  scalar
+#define COLUMN_measure  avx512
 
 const struct mxq_kernels mxq_kernels_avx512 = {
     .isa = "avx512",

@@ -67,6 +67,8 @@ static inline vec_ps vec_load_ps(const void *p)     { return _mm512_loadu_ps((co
 static inline void vec_store_ps(float *p, vec_ps a) { _mm512_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm512_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm512_mul_ps(a, b); }
+static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm512_sub_ps(a, b); }
+static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return _mm512_movm_epi32(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ)); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm512_div_ps(a, b); }
 
 static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }
@@ -107,6 +109,30 @@ MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
 {
     vec_store(p, _mm512_unpacklo_epi64(w01, w23));
     vec_store(p + VEC_LANES, _mm512_unpackhi_epi64(w01, w23));
+}
+
+#define VEC_PDS 1
+typedef __m512d vec_pd;
+
+MXQ_INLINE void vec_load_pd(vec_pd v[1], const double *p)
+{
+    v[0] = _mm512_loadu_pd(p);
+}
+
+MXQ_INLINE void vec_store_pd(double *p, const vec_pd v[1])
+{
+    _mm512_storeu_pd(p, v[0]);
+}
+
+MXQ_INLINE void vec_add_squares(vec_pd sum[1], vec_ps v, int half)
+{
+    (void)half;
+    const vec_pd low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    const vec_pd high =
+        _mm512_cvtps_pd(_mm256_castsi256_ps(_mm512_extracti64x4_epi64(vec_of_ps(v), 1)));
+    /* No fma: the sum waits for the addition only. */
+    sum[0] = _mm512_add_pd(sum[0], _mm512_mul_pd(low, low));
+    sum[0] = _mm512_add_pd(sum[0], _mm512_mul_pd(high, high));
 }
 
 /* Two factors, eight lanes each. */

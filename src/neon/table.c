@@ -16,7 +16,7 @@
 #define COLUMN_divide   neon
 #define COLUMN_multiply neon
 #define COLUMN_rescale  neon
-#define COLUMN_measure  scalar
+#define COLUMN_measure  neon
 
 const struct mxq_kernels mxq_kernels_neon = {
     .isa = "neon",

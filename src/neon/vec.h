@@ -48,6 +48,8 @@ static inline vec_ps vec_broadcast_ps(const void *p) { return vld1q_dup_f32((con
 static inline vec_ps vec_load_ps(const void *p)     { return vld1q_f32((const float *)p); }
 static inline void vec_store_ps(float *p, vec_ps a) { vst1q_f32(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return vaddq_f32(a, b); }
+static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return vsubq_f32(a, b); }
+static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return vcgeq_f32(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }
 static inline vec_ps vec_factors(const float *factor, size_t i) { return vdupq_n_f32(factor[i / 8]); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(vec_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
@@ -137,6 +139,28 @@ MXQ_INLINE vec vec_counters(void)
 MXQ_INLINE vec vec_add_carry(vec a, vec f, vec r)
 {
     return vec_sub(a, vcgtq_u32(f, vmvnq_u32(r)));
+}
+
+#define VEC_PDS 4
+typedef float64x2_t vec_pd;
+
+MXQ_INLINE void vec_load_pd(vec_pd v[4], const double *p)
+{
+    for (int i = 0; i < 4; i++)
+        v[i] = vld1q_f64(p + 2 * i);
+}
+
+MXQ_INLINE void vec_store_pd(double *p, const vec_pd v[4])
+{
+    for (int i = 0; i < 4; i++)
+        vst1q_f64(p + 2 * i, v[i]);
+}
+
+MXQ_INLINE void vec_add_squares(vec_pd sum[4], vec_ps v, int half)
+{
+    const vec_pd low = vcvt_f64_f32(vget_low_f32(v)), high = vcvt_f64_f32(vget_high_f32(v));
+    sum[2 * half] = vaddq_f64(sum[2 * half], vmulq_f64(low, low));
+    sum[2 * half + 1] = vaddq_f64(sum[2 * half + 1], vmulq_f64(high, high));
 }
 
 MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
