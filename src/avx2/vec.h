@@ -90,6 +90,10 @@ static inline vec vec_fold_128(vec a, vec b)
     return vec_max(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 static inline vec vec_fold_8(vec a, vec b)          { return vec_fold_128(a, b); }
+/* The same for 16-bit lanes; this one begins with those. */
+static inline vec vec_fold_16_16(vec a, vec b)      { return vec_max_16(_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)); }
+static inline vec vec_fold_16_32(vec a, vec b)      { return vec_max_16(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)); }
+static inline vec vec_fold_16_64(vec a, vec b)      { return vec_max_16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)); }
 /* clang-format on */
 
 MXQ_INLINE vec vec_reduce_quads(const vec v[4])
@@ -145,6 +149,19 @@ MXQ_INLINE vec vec_reduce_max(const vec v[8])
     return vec_fold_128(quads[0], quads[1]);
 }
 
+MXQ_INLINE vec vec_reduce_max_16(const vec v[8], enum mxq_type type)
+{
+    vec quads[2];
+    for (int i = 0; i < 2; i++)
+        quads[i] = vec_fold_16_32(vec_fold_16_16(v[4 * i], v[4 * i + 1]),
+                                  vec_fold_16_16(v[4 * i + 2], v[4 * i + 3]));
+    const vec lanes = vec_fold_16_64(quads[0], quads[1]);
+    const __m128i all =
+        _mm_max_epi16(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+    return type == MXQ_BF16 ? vec_sll(_mm256_cvtepu16_epi32(all), 16)
+                            : vec_of_ps(_mm256_cvtph_ps(all));
+}
+
 MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
 {
     return _mm256_fmadd_ps(a, b, c);
@@ -173,16 +190,21 @@ MXQ_INLINE vec vec_codes_16(vec t0, vec t1, vec bias, int mantissa_bits)
     return _mm256_srli_epi16(codes, 7 - mantissa_bits);
 }
 
-/* Bytes in the order of two saturating packs, which work in 128-bit lanes, to the order of the values. */
+/* Bytes in the order of two saturating packs, which work in 128-bit lanes: each lane holds evens, odds,
+ * evens, odds of four BF16 values each, and here becomes what two vectors of 16 values pack to. */
+MXQ_INLINE vec vec_zip(vec bytes, enum mxq_type type)
+{
+    const vec zip =
+        _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15, /* each lane */
+                         0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    return type == MXQ_BF16 ? _mm256_shuffle_epi8(bytes, zip) : bytes;
+}
+
+/* From there to the order of the values. */
 MXQ_INLINE vec vec_in_order(vec bytes, enum mxq_type type)
 {
-    if (type == MXQ_BF16) {
-        /* A lane holds evens, odds, evens, odds of four values each. */
-        const vec zip =
-            _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15, /* each lane */
-                             0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
-        return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(bytes, zip), 0xD8);
-    }
+    if (type == MXQ_BF16)
+        return _mm256_permute4x64_epi64(bytes, 0xD8);
     /* Dword 4 l + k holds vector k of lane l. */
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
@@ -228,30 +250,39 @@ MXQ_INLINE vec vec_integer_codes(const vec t[4], const struct mxq_element_info *
                            _mm256_set1_epi8((char)-e->max_code));
 }
 
+/* 0x80 where a value is negative.  Saturating packs keep the sign: the bits of a negative number are a
+ * very negative integer. */
+MXQ_INLINE vec vec_signs(const vec x[4], enum mxq_type type)
+{
+    const vec bytes = type == MXQ_BF16 ? _mm256_packs_epi16(x[0], x[2])
+                                       : _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]),
+                                                            _mm256_packs_epi32(x[2], x[3]));
+    return vec_and(bytes, _mm256_set1_epi8((char)0x80));
+}
+
 MXQ_INLINE vec vec_float_codes(const vec t[4], const vec x[4], const vec bias[4],
-                               const struct mxq_element_info *e)
+                               const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec codes = _mm256_packus_epi16(vec_codes_16(t[0], t[1], bias[0], e->mantissa_bits),
                                           vec_codes_16(t[2], t[3], bias[2], e->mantissa_bits));
-    /* Saturating packs keep the sign: the bits of a negative F32 are a very negative integer. */
-    const vec packed =
-        _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
-    const vec signs = vec_and(packed, _mm256_set1_epi8((char)0x80));
     const vec saturated = _mm256_min_epu8(codes, _mm256_set1_epi8((char)e->max_code));
-    return vec_or(saturated, e->bits == 8 ? signs : _mm256_srli_epi16(signs, 8 - e->bits));
+    const vec signs = vec_signs(x, type);
+    return vec_or(vec_zip(saturated, type),
+                  e->bits == 8 ? signs : _mm256_srli_epi16(signs, 8 - e->bits));
 }
 
-/* 32 codes at the bottom of bytes, in the order of two saturating packs. */
-MXQ_INLINE vec vec_codes_8(const vec t[4], const vec x[4], const vec bias[4],
-                           const struct mxq_element_info *e)
+/* 32 codes at the bottom of bytes, in the order of vec_zip. */
+MXQ_INLINE vec vec_codes_8(const vec t[4], const vec signs[4], const vec bias[4],
+                           const struct mxq_element_info *e, enum mxq_type type)
 {
-    return e->kind == MXQ_INTEGER ? vec_integer_codes(t, e) : vec_float_codes(t, x, bias, e);
+    return e->kind == MXQ_INTEGER ? vec_zip(vec_integer_codes(t, e), type)
+                                  : vec_float_codes(t, signs, bias, e, type);
 }
 
-MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec signs[4], const vec bias[4],
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    vec_store_packed(out, vec_in_order(vec_codes_8(t, x, bias, e), type), e->bits);
+    vec_store_packed(out, vec_in_order(vec_codes_8(t, signs, bias, e, type), type), e->bits);
 }
 
 /* 16-bit lanes in the order of the first pack. */
@@ -269,7 +300,7 @@ MXQ_INLINE vec vec_column_codes(const vec t[4], const vec x[4], vec bias,
         _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, /* each lane */
                          0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const vec biases[4] = {bias, bias, bias, bias};
-    return _mm256_shuffle_epi8(vec_codes_8(t, x, biases, e), order);
+    return _mm256_shuffle_epi8(vec_codes_8(t, x, biases, e, MXQ_F32), order);
 }
 
 MXQ_INLINE void vec_store_columns(uint8_t *out, size_t stride, const vec v[8])

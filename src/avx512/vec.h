@@ -89,6 +89,14 @@ static inline vec vec_fold_128(vec a, vec b)
     return vec_max(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
 }
 static inline vec vec_fold_8(vec a, vec b)          { return vec_fold_128(a, b); }
+/* The same for 16-bit lanes; this one begins with those. */
+static inline vec vec_fold_16_16(vec a, vec b)      { return vec_max_16(_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)); }
+static inline vec vec_fold_16_32(vec a, vec b)      { return vec_max_16(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)); }
+static inline vec vec_fold_16_64(vec a, vec b)      { return vec_max_16(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)); }
+static inline vec vec_fold_16_128(vec a, vec b)
+{
+    return vec_max_16(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
+}
 /* clang-format on */
 
 /* From lane 4 q + k being of four lanes q of vector k to the order of four vectors. */
@@ -152,6 +160,25 @@ MXQ_INLINE vec vec_reduce_max(const vec v[16])
         quads[i] = vec_fold_64(vec_fold_32(v[4 * i], v[4 * i + 1]),
                                vec_fold_32(v[4 * i + 2], v[4 * i + 3]));
     return vec_fold_128(vec_fold_128(quads[0], quads[1]), vec_fold_128(quads[2], quads[3]));
+}
+
+MXQ_INLINE vec vec_reduce_max_16(const vec v[16], enum mxq_type type)
+{
+    vec eights[2];
+    for (int i = 0; i < 2; i++) {
+        vec quads[2];
+        for (int j = 0; j < 2; j++) {
+            const vec *four = v + 8 * i + 4 * j;
+            quads[j] =
+                vec_fold_16_32(vec_fold_16_16(four[0], four[1]), vec_fold_16_16(four[2], four[3]));
+        }
+        eights[i] = vec_fold_16_64(quads[0], quads[1]);
+    }
+    /* 128-bit lanes 0 and 1 are of the first eight vectors, 2 and 3 of the others. */
+    const vec lanes = vec_fold_16_128(eights[0], eights[1]);
+    const __m256i all = _mm512_castsi512_si256(vec_fold_16_128(lanes, lanes));
+    return type == MXQ_BF16 ? vec_sll(_mm512_cvtepu16_epi32(all), 16)
+                            : vec_of_ps(_mm512_cvtph_ps(all));
 }
 
 #define VEC_ROUND_KEEPS_SIGN
@@ -277,10 +304,10 @@ MXQ_INLINE vec vec_codes_8(const vec t[4], const vec bias[4], const struct mxq_e
     return _mm512_permutexvar_epi8(vec_load(order), interleaved);
 }
 
-MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec signs[4], const vec bias[4],
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    (void)x; /* t has its sign */
+    (void)signs; /* t has them */
     const uint8_t *order = type == MXQ_BF16 ? vec_code_order_pairs : vec_code_order;
     vec_store_packed(out, vec_codes_8(t, bias, e, order), e->bits);
 }

@@ -11,21 +11,16 @@
 
 #include "lanes/group.h"
 
-/* A vector whose largest lane is the largest magnitude of the block at x. */
+/* A vector whose largest lane is the largest magnitude of the block at x: of 32-bit lanes for F32, of
+ * 16-bit lanes for the narrow types, whose magnitudes compare as integers too. */
 MXQ_INLINE vec amax_block(const unsigned char *x, enum mxq_type type)
 {
-    if (type == MXQ_BF16) {
-        /* Magnitudes of BF16 compare as 16-bit integers; the lower ones join the upper ones last. */
-        const vec magnitude_mask = vec_set1(0x7FFF7FFF);
-        vec largest = vec_and(vec_load(x), magnitude_mask);
-        for (size_t i = 4 * VEC_LANES; i < MXQ_BLOCK * sizeof(uint16_t); i += 4 * VEC_LANES)
-            largest = vec_max_16(largest, vec_and(vec_load(x + i), magnitude_mask));
-        return vec_max(largest, vec_sll(largest, 16));
+    const vec magnitude_mask = vec_set1(type == MXQ_F32 ? 0x7FFFFFFF : 0x7FFF7FFF);
+    vec largest = vec_and(vec_load(x), magnitude_mask);
+    for (size_t i = 4 * VEC_LANES; i < block_bytes(type); i += 4 * VEC_LANES) {
+        const vec magnitude = vec_and(vec_load(x + i), magnitude_mask);
+        largest = type == MXQ_F32 ? vec_max(largest, magnitude) : vec_max_16(largest, magnitude);
     }
-    const vec magnitude_mask = vec_set1(0x7FFFFFFF);
-    vec largest = vec_and(load_wide(x, 0, type), magnitude_mask);
-    for (size_t i = VEC_LANES; i < MXQ_BLOCK; i += VEC_LANES)
-        largest = vec_max(largest, vec_and(load_wide(x, i, type), magnitude_mask));
     return largest;
 }
 
@@ -36,8 +31,7 @@ MXQ_INLINE vec amax_group(const void *x, enum mxq_type type)
     vec largest[VEC_LANES];
     for (size_t b = 0; b < VEC_LANES; b++)
         largest[b] = amax_block((const unsigned char *)x + b * block_bytes(type), type);
-    const vec amax = vec_reduce_max(largest);
-    return type == MXQ_BF16 ? vec_and(amax, vec_set1(0xFFFF0000)) : amax;
+    return type == MXQ_F32 ? vec_reduce_max(largest) : vec_reduce_max_16(largest, type);
 }
 
 /* Conversions differ in what they keep of a NaN's payload: the result is the canonical one. */

@@ -22,6 +22,8 @@
  *                        vec_first_lane and vec_next_lane
  *   VEC_PREFETCH_OUTPUT  how far ahead, in bytes, to claim lines of a large output; 0: not at all
  *   vec_reduce_max       lane i = the largest lane of vector i, of VEC_LANES vectors
+ *   vec_reduce_max_16    the same of 16-bit lanes, which are the bits of positive numbers of a narrow type,
+ *                        widened to F32 bits
  *   vec_round _code_bias _store_codes      see pack.h
  *   vec_column_bias _column_codes _store_columns _repack     see columns.h
  *   vec_decode _max_code _any_above                  see unpack.h
@@ -60,17 +62,18 @@ MXQ_INLINE vec load_wide(const void *x, size_t i, enum mxq_type type)
 
 /* Loads values i .. i + 4 * VEC_LANES - 1 of x as F32 bits, in the order that vec_store_codes expects for
  * the type: F32 and F16 as they come; BF16 as the even, then the odd values of each vector that was
- * read, since a shift and a mask cost less than widening in order. */
-MXQ_INLINE void load_step(vec v[4], const void *x, size_t i, enum mxq_type type)
+ * read, since a shift and a mask cost less than widening in order.  In signs is what vec_store_codes
+ * takes the signs from: v, or in 0 and 2 the vectors that were read. */
+MXQ_INLINE void load_step(vec v[4], vec signs[4], const void *x, size_t i, enum mxq_type type)
 {
-    if (type != MXQ_BF16) {
-        for (size_t k = 0; k < 4; k++)
-            v[k] = load_wide(x, i + k * VEC_LANES, type);
-        return;
-    }
-    for (size_t k = 0; k < 4; k += 2) {
+    for (size_t k = 0; k < 4; k += type == MXQ_BF16 ? 2 : 1) {
+        if (type != MXQ_BF16) {
+            signs[k] = v[k] = load_wide(x, i + k * VEC_LANES, type);
+            continue;
+        }
         const vec pairs =
             vec_load((const unsigned char *)x + (i + k * VEC_LANES) * sizeof(uint16_t));
+        signs[k] = signs[k + 1] = pairs;
         v[k] = vec_sll(pairs, 16);
         v[k + 1] = vec_and(pairs, vec_set1(0xFFFF0000));
     }

@@ -22,7 +22,7 @@
  *                                   2^(23 - mantissa_bits)
  *   vec_clamp(x, limit)             the magnitude no larger than limit; NaN gives limit
  *   vec_code_bias(field, mbits)     field(t of the smallest normal), as vec_store_codes wants it
- *   vec_store_codes(out, t, x, bias, e, type)
+ *   vec_store_codes(out, t, signs, bias, e, type)
  *                                   4 vectors, as load_step loads that type, to 4 * VEC_LANES codes,
  *                                   packed: sign and code, no larger than max_code; bias[k] belongs to
  *                                   vector k
@@ -109,8 +109,8 @@ MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, stru
     vec largest = vec_set1(0);
     vec lane = vec_first_lane();
     for (size_t i = 0; i < values; i += 4 * VEC_LANES) {
-        vec original[4], t[4], bias[4];
-        load_step(original, x, i, type);
+        vec original[4], signs[4], t[4], bias[4];
+        load_step(original, signs, x, i, type);
         for (size_t k = 0; k < 4; k++) {
             vec value = original[k];
             if (any) {
@@ -124,7 +124,7 @@ MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, stru
             if (ends_block(i, k))
                 lane = vec_next_lane(lane);
         }
-        vec_store_codes(elements + packed_bytes(i, e), t, original, bias, e, type);
+        vec_store_codes(elements + packed_bytes(i, e), t, signs, bias, e, type);
     }
     return any && vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0;
 }

@@ -170,6 +170,19 @@ MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
     vec_store(p + VEC_LANES, vreinterpretq_u32_u64(vzip2q_u64(a, b)));
 }
 
+MXQ_INLINE uint16x8_t vec_fold_16(vec a, vec b)
+{
+    return vpmaxq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+}
+
+MXQ_INLINE vec vec_reduce_max_16(const vec v[4], enum mxq_type type)
+{
+    const uint16x8_t pairs = vpmaxq_u16(vec_fold_16(v[0], v[1]), vec_fold_16(v[2], v[3]));
+    const uint16x4_t all = vpmax_u16(vget_low_u16(pairs), vget_high_u16(pairs));
+    return type == MXQ_BF16 ? vshlq_n_u32(vmovl_u16(all), 16)
+                            : vec_of_ps(vcvt_f32_f16(vreinterpret_f16_u16(all)));
+}
+
 MXQ_INLINE vec vec_fold_8(vec a, vec b)
 {
     return vec_max(a, b);
@@ -284,6 +297,13 @@ MXQ_INLINE uint8x16_t vec_integer_codes(const vec t[4], const struct mxq_element
     return vreinterpretq_u8_s8(vmaxq_s8(codes, vdupq_n_s8((int8_t)-e->max_code)));
 }
 
+/* The bytes that the signs of 16 values are in. */
+MXQ_INLINE uint8x16_t vec_signs(const vec x[4], int in_pairs)
+{
+    return in_pairs ? vuzp2q_u8(vreinterpretq_u8_u32(x[0]), vreinterpretq_u8_u32(x[2]))
+                    : vec_bytes(x, 1, 0);
+}
+
 MXQ_INLINE uint8x16_t vec_float_codes(const vec t[4], const vec x[4], const vec bias[4],
                                       const struct mxq_element_info *e, int in_pairs)
 {
@@ -292,21 +312,21 @@ MXQ_INLINE uint8x16_t vec_float_codes(const vec t[4], const vec x[4], const vec 
         sums[k] = vec_code(t[k], e->mantissa_bits);
     const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0, in_pairs), vreinterpretq_u8_u32(bias[0]));
     const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(e->max_code));
-    const uint8x16_t signs = vshlq_u8(vec_bytes(x, 1, in_pairs), vdupq_n_s8((int8_t)(e->bits - 8)));
+    const uint8x16_t signs = vshlq_u8(vec_signs(x, in_pairs), vdupq_n_s8((int8_t)(e->bits - 8)));
     return vbslq_u8(vdupq_n_u8((uint8_t)(1 << (e->bits - 1))), signs, saturated);
 }
 
-MXQ_INLINE uint8x16_t vec_codes_8(const vec t[4], const vec x[4], const vec bias[4],
+MXQ_INLINE uint8x16_t vec_codes_8(const vec t[4], const vec signs[4], const vec bias[4],
                                   const struct mxq_element_info *e, int in_pairs)
 {
     return e->kind == MXQ_INTEGER ? vec_integer_codes(t, e, in_pairs)
-                                  : vec_float_codes(t, x, bias, e, in_pairs);
+                                  : vec_float_codes(t, signs, bias, e, in_pairs);
 }
 
-MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec x[4], const vec bias[4],
+MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec signs[4], const vec bias[4],
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    vec_store_packed(out, vec_codes_8(t, x, bias, e, type == MXQ_BF16), e->bits);
+    vec_store_packed(out, vec_codes_8(t, signs, bias, e, type == MXQ_BF16), e->bits);
 }
 
 /* Byte 4 k + c of the result is byte 4 c + k: of four vectors of bytes, four lanes. */
