@@ -16,6 +16,7 @@
 #include "cpu.h"
 #include "fpenv.h"
 #include "guard.h"
+#include "result.h"
 
 #define TASK_PANELS 4 /* panels of w of a task, at most */
 #define TASK_COLS   ((size_t)TASK_PANELS * MXQ_PANEL)
@@ -32,6 +33,7 @@ struct matmul {
     const struct mxq_matmul_options *options;
     const struct mxq_parallel *parallel;
     const struct mxq_matrix *y;
+    struct mxq_matrix y_shape; /* of y where that is not given */
     struct mxq_x x;
     struct mxq_packed w;
     size_t m, n;
@@ -163,11 +165,31 @@ static void begin_sums(const struct matmul *c, const struct part *p, float *sums
             load_y(c, p, p->row + r, sums + r * c->sums_stride);
 }
 
+/* Stores some sums of a row: to y, or quantized. */
+static void store_row(const struct matmul *c, const struct part *p, size_t row, const float *sums,
+                      const float *bias)
+{
+    const struct mxq_matrix *y = c->y;
+    const size_t bytes = mxq_type_bytes(y->type), groups = p->cols / MXQ_PANEL;
+    if (!y->data) {
+        float values[TASK_COLS];
+        c->row->output[MXQ_F32](values, sums, bias, p->panels);
+        mxq_store_result(c->options, values, row, p->col, p->cols, c->n);
+        return;
+    }
+    unsigned char *to = (unsigned char *)y->data + (row * y->stride + p->col) * bytes;
+    c->row->output[y->type](to, sums, bias, groups);
+    if (p->cols % MXQ_PANEL) {
+        unsigned char tail[MXQ_PANEL * 4];
+        const size_t done = groups * MXQ_PANEL;
+        c->row->output[y->type](tail, sums + done, bias ? bias + done : NULL, 1);
+        memcpy(to + done * bytes, tail, p->cols % MXQ_PANEL * bytes);
+    }
+}
+
 static void store_sums(const struct matmul *c, const struct part *p, float *sums)
 {
     float bias[TASK_COLS], folded[TASK_COLS];
-    const struct mxq_matrix *y = c->y;
-    const size_t bytes = mxq_type_bytes(y->type), groups = p->cols / MXQ_PANEL;
     if (c->options->bias) {
         struct mxq_range unused = MXQ_RANGE_EMPTY;
         mxq_load_wide(c->row, bias, c->options->bias, 0, p->col,
@@ -175,19 +197,12 @@ static void store_sums(const struct matmul *c, const struct part *p, float *sums
     }
     for (size_t r = 0; r < p->rows; r++) {
         float *from = sums + r * c->sums_stride;
-        unsigned char *to = (unsigned char *)y->data + ((p->row + r) * y->stride + p->col) * bytes;
         if (is_one_group(c)) {
             load_y(c, p, p->row + r, folded);
             fold(c, folded, 0, from, 0, p->row + r, 1, p->panel, p->panels, 0);
             from = folded;
         }
-        c->row->output[y->type](to, from, c->options->bias ? bias : NULL, groups);
-        if (p->cols % MXQ_PANEL) {
-            unsigned char tail[MXQ_PANEL * 4];
-            const size_t done = groups * MXQ_PANEL;
-            c->row->output[y->type](tail, from + done, c->options->bias ? bias + done : NULL, 1);
-            memcpy(to + done * bytes, tail, p->cols % MXQ_PANEL * bytes);
-        }
+        store_row(c, p, p->row + r, from, c->options->bias ? bias : NULL);
     }
 }
 
@@ -262,9 +277,11 @@ static void multiply_groups(const struct matmul *c, const struct part *p, const 
     }
 }
 
-/* Unpacks sub-blocks of some panels, and multiplies all rows of the task with them. */
-static void multiply(const struct matmul *c, const struct part *p, float *sums, size_t panel,
-                     size_t panels, size_t block, size_t blocks)
+/* Unpacks sub-blocks of some panels, and multiplies all rows of the task with them.  Its stack must not add up
+ * with that of quantizing y. */
+static __attribute__((noinline)) void multiply(const struct matmul *c, const struct part *p,
+                                               float *sums, size_t panel, size_t panels,
+                                               size_t block, size_t blocks)
 {
     unsigned char w[MXQ_TILE_BYTES] __attribute__((aligned(64)));
     const struct unpacked u = {w, blocks * tile_of(c)->w_bytes, panel, panels, block, blocks};
@@ -383,8 +400,32 @@ static int choose(struct matmul *c)
     return 0;
 }
 
+#define SCRATCH_ALIGNMENT 64
+
+/* Sets up what follows from checked operands. */
+static void begin(struct matmul *c)
+{
+    const struct mxq_matmul_options *o = c->options;
+    struct mxq_x *x = &c->x;
+    x->kernels = c->row = mxq_active_kernels();
+    x->rows = c->m;
+    x->is_rounded = o->x_compute == MXQ_X_BF16;
+    if (x->format && !x->quantized) {
+        const struct mxq_quantize_options defaults = MXQ_QUANTIZE_OPTIONS;
+        x->pieces = (struct mxq_pieces){x->kernels, x->wide, o->x_format, defaults, 0};
+        x->pieces.options.scale_mode = o->x_scale_mode;
+    }
+    c->parallel = c->options->parallel;
+    c->x.data = c->options->scratch;
+    if (c->w.blocks) {
+        c->x.data += -(uintptr_t)c->x.data % SCRATCH_ALIGNMENT;
+        c->sums = (float *)(void *)(c->x.data + c->m * mxq_x_row_bytes(c->w.blocks));
+    }
+}
+
 static void multiply_all(struct matmul *c)
 {
+    begin(c);
     /* Waking threads takes longer than this. */
     if (c->m * c->w.panel_count * c->w.blocks < SMALL_PRODUCT)
         c->parallel = NULL;
@@ -397,8 +438,6 @@ static void multiply_all(struct matmul *c)
 }
 
 /* -------------------------------------------- Public -------------------------------------------- */
-
-#define SCRATCH_ALIGNMENT 64
 
 /* Values of sums for which there is scratch: enough for m x slab_cols(m, n), which are fewer for some larger
  * m, and never fewer for a larger m or n.  Returns 0 when one row of tasks overflows. */
@@ -454,20 +493,27 @@ static enum mxq_status check_options(const struct mxq_matmul_options *o, struct 
 
 /* The memory of everything that takes part. */
 struct operands {
-    struct mxq_span y, x[2], bias, packed, scratch;
+    struct mxq_span y, quantized_y[MXQ_RESULT_SPANS], x[2], bias, packed, scratch;
 };
 
 static enum mxq_status check_overlaps(const struct operands *s, struct mxq_error *error)
 {
     const struct mxq_span *read[] = {&s->x[0], &s->x[1], &s->bias, &s->packed};
+    const struct mxq_span *written[] = {&s->y, &s->quantized_y[0], &s->quantized_y[1],
+                                        &s->quantized_y[2]};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
-        if (mxq_spans_overlap(&s->y, read[i]))
-            return mxq_fail(error, MXQ_ERR_OVERLAP, "y must not overlap x, bias or w");
+        for (size_t j = 0; j < sizeof written / sizeof *written; j++)
+            if (mxq_spans_overlap(written[j], read[i]))
+                return mxq_fail(error, MXQ_ERR_OVERLAP, "y must not overlap x, bias or w");
         if (mxq_spans_overlap(&s->scratch, read[i]))
             return mxq_fail(error, MXQ_ERR_OVERLAP, "scratch must not overlap x, bias or w");
     }
-    if (mxq_spans_overlap(&s->y, &s->scratch))
-        return mxq_fail(error, MXQ_ERR_OVERLAP, "scratch must not overlap y");
+    for (size_t j = 0; j < sizeof written / sizeof *written; j++) {
+        if (mxq_spans_overlap(written[j], &s->scratch))
+            return mxq_fail(error, MXQ_ERR_OVERLAP, "scratch must not overlap y");
+        if (j > 0 && mxq_spans_overlap(written[j], &s->y))
+            return mxq_fail(error, MXQ_ERR_OVERLAP, "options.quantized_y must not overlap y");
+    }
     return MXQ_OK;
 }
 
@@ -518,30 +564,20 @@ static enum mxq_status find_groups(struct matmul *c, struct mxq_error *error)
     return MXQ_OK;
 }
 
-/* Sets up x, which has been checked. */
-static void begin_x(struct matmul *c)
-{
-    const struct mxq_matmul_options *o = c->options;
-    struct mxq_x *x = &c->x;
-    x->kernels = c->row = mxq_active_kernels();
-    x->rows = c->m;
-    x->is_rounded = o->x_compute == MXQ_X_BF16;
-    if (x->format && !x->quantized) {
-        const struct mxq_quantize_options defaults = MXQ_QUANTIZE_OPTIONS;
-        x->pieces = (struct mxq_pieces){x->kernels, x->wide, o->x_format, defaults, 0};
-        x->pieces.options.scale_mode = o->x_scale_mode;
-    }
-}
-
 /* Checks everything but x, then multiplies.  x has been checked and has the shape m x k. */
 static enum mxq_status check_and_multiply(struct matmul *c, const void *w, size_t packed_bytes,
                                           size_t k, struct operands *s, struct mxq_error *error)
 {
+    const struct mxq_matrix *y = c->y;
     enum mxq_status status = check_options(c->options, error);
     if (!status)
         status = mxq_packed_open(&c->w, w, packed_bytes, error);
-    if (!status)
-        status = mxq_matrix_span(&s->y, c->y, error);
+    if (!status && !y && c->options->quantized_y) {
+        c->y_shape = (struct mxq_matrix){NULL, MXQ_F32, c->m, c->w.info.n, c->w.info.n};
+        c->y = &c->y_shape;
+    } else if (!status) {
+        status = mxq_matrix_span(&s->y, y, error);
+    }
     if (!status && c->options->bias)
         status = mxq_matrix_span(&s->bias, c->options->bias, error);
     if (status)
@@ -559,21 +595,19 @@ static enum mxq_status check_and_multiply(struct matmul *c, const void *w, size_
     c->x.format = c->x.quantized                             ? &c->x.quantized->format
                   : c->options->x_compute == MXQ_X_QUANTIZED ? &c->options->x_format
                                                              : NULL;
-    status = find_groups(c, error);
+    status = mxq_check_result(s->quantized_y, c->options, c->m, c->n, y, error);
+    if (!status)
+        status = find_groups(c, error);
     if (!status)
         status = check_scratch(c, k, s, error);
     if (!status)
         status = check_overlaps(s, error);
-    if (status || !c->m || !c->n)
+    if (status)
         return status;
-    begin_x(c);
-    c->parallel = c->options->parallel;
-    c->x.data = c->options->scratch;
-    if (k) {
-        c->x.data += -(uintptr_t)c->x.data % SCRATCH_ALIGNMENT;
-        c->sums = (float *)(void *)(c->x.data + c->m * mxq_x_row_bytes(c->w.blocks));
-    }
-    multiply_all(c);
+    if (c->m && c->n)
+        multiply_all(c);
+    if (y && c->options->quantized_y)
+        mxq_quantize_result(c->options, y);
     return MXQ_OK;
 }
 

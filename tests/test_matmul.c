@@ -597,6 +597,126 @@ static void test_packing(void)
             }
 }
 
+/* ------------------------------------- Quantized on the way out -------------------------------- */
+
+/* A quantized matrix in memory of its own. */
+struct quantized {
+    struct mxq_quantized q;
+    struct mxq_sizes sizes;
+    float tensor_scale;
+};
+
+static void open_quantized(struct quantized *to, const struct mxq_format *format, size_t rows,
+                           size_t cols)
+{
+    check(mxq_quantized_sizes(format, rows, cols, &to->sizes) == MXQ_OK, "no sizes");
+    to->q = (struct mxq_quantized){*format,
+                                   rows,
+                                   cols,
+                                   calloc(1, to->sizes.elements_bytes + 1),
+                                   to->sizes.elements_row_bytes,
+                                   calloc(1, to->sizes.scales_bytes + 1),
+                                   to->sizes.scales_row_bytes,
+                                   format->scale == MXQ_E4M3_SCALE ? &to->tensor_scale : NULL};
+    to->tensor_scale = 0;
+    if (!to->q.elements || !to->q.scales)
+        exit(99);
+}
+
+static void close_quantized(struct quantized *q)
+{
+    free(q->q.elements);
+    free(q->q.scales);
+}
+
+static int same_quantized(const struct quantized *a, const struct quantized *b)
+{
+    return !memcmp(a->q.elements, b->q.elements, a->sizes.elements_bytes) &&
+           !memcmp(a->q.scales, b->q.scales, a->sizes.scales_bytes) &&
+           !memcmp(&a->tensor_scale, &b->tensor_scale, sizeof a->tensor_scale);
+}
+
+/* Whether y may be left out. */
+static int is_enough(const struct product_plan *plan, const struct mxq_format *f)
+{
+    return f->block_rows == 1 && f->block_cols && f->block_cols <= 32 &&
+           f->scale != MXQ_E4M3_SCALE && !plan->accumulate;
+}
+
+/* One product: what mxq_quantize() makes of the oracle's y. */
+static void run_result(const struct product *p, const struct mxq_format *format, uint64_t seed)
+{
+    const struct product_plan *plan = &p->plan;
+    struct random r = {seed};
+    struct quantized expected, got;
+    const struct mxq_matrix after = {p->after.data, MXQ_F32, plan->m, plan->n, p->y_stride};
+    struct workers workers = {1 + random_below(&r, 3), seed, 0, NULL, NULL, NULL};
+    const struct mxq_parallel parallel = workers_parallel(&workers);
+    const struct mxq_matrix bias = {p->bias.data, (enum mxq_type)plan->bias, 1, plan->n, plan->n};
+    struct mxq_matmul_options o = MXQ_MATMUL_OPTIONS;
+    open_quantized(&expected, format, plan->m, plan->n);
+    open_quantized(&got, format, plan->m, plan->n);
+    float *amax = malloc((expected.sizes.scales_bytes + 1) * sizeof *amax);
+    unsigned char *y = malloc(p->before.bytes + 1);
+    const struct mxq_quantize_options y_options = some_options(&r, &expected.q, amax);
+    check(mxq_quantize(&expected.q, &after, &y_options, NULL) == MXQ_OK, "mxq_quantize() fails");
+    check(mxq_matmul_scratch_bytes(plan->m, plan->n, 4 * plan->k, &o.scratch_bytes) == MXQ_OK,
+          "no scratch size");
+    o.scratch = malloc(o.scratch_bytes);
+    if (!amax || !y || !o.scratch)
+        exit(99);
+    memcpy(y, p->before.data, p->before.bytes);
+    const int without_y = is_enough(plan, format) && random_below(&r, 4);
+    const struct mxq_matrix to = {y, MXQ_F32, plan->m, plan->n, p->y_stride};
+    const struct mxq_matrix x = {p->x.data, (enum mxq_type)plan->x, plan->m, plan->k, p->x_stride};
+    const struct mxq_quantized q = product_quantized_x(p, p->x.data, p->x_scales.data);
+    o.x_compute = plan->x_compute;
+    o.x_format = plan->x_format;
+    o.x_scale_mode = plan->x_mode;
+    o.accumulate = plan->accumulate;
+    o.bias = plan->bias >= 0 ? &bias : NULL;
+    o.parallel = &parallel;
+    o.quantized_y = &got.q;
+    o.y_options = &y_options;
+    const enum mxq_status status =
+        plan->x == PRODUCT_X_QUANTIZED
+            ? mxq_matmul_quantized(without_y ? NULL : &to, &q, p->packed.data, p->packed.bytes, &o,
+                                   NULL)
+            : mxq_matmul(without_y ? NULL : &to, &x, p->packed.data, p->packed.bytes, &o, NULL);
+    check(status == MXQ_OK, "a product with quantized y fails");
+    check(same_quantized(&expected, &got), "quantized y differs from mxq_quantize() of y");
+    check(!memcmp(y, without_y ? p->before.data : p->after.data, p->before.bytes),
+          "y differs when it is quantized too");
+    free(o.scratch);
+    free(y);
+    free(amax);
+    close_quantized(&expected);
+    close_quantized(&got);
+}
+
+static void test_results(void)
+{
+    struct random r = {9};
+    for (int i = 0; i < 300; i++) {
+        struct product_plan plan = product_plan(&r);
+        struct mxq_format format = product_format(&r);
+        struct product p;
+        plan.m = random_below(&r, 5) ? 1 + random_below(&r, 70) : random_below(&r, 3);
+        plan.n = 1 + random_below(&r, 150);
+        plan.k = random_below(&r, 100);
+        plan.y_type = MXQ_F32;
+        plan.accumulate = i % 4 == 0;
+        if (i % 2) {
+            format.block_rows = 1;
+            format.block_cols = format.scale == MXQ_E4M3_SCALE ? 16 : 32;
+        }
+        product_make(&p, &plan);
+        FOR_EACH_ISA(isa)
+        run_result(&p, &format, plan.seed);
+        product_free(&p);
+    }
+}
+
 /* ------------------------------------------- Damage ------------------------------------------- */
 
 /* A small sound product; its y is blank before. */
@@ -722,6 +842,9 @@ struct call {
     unsigned char *y_data, *scratch;
     size_t y_bytes;
     uint8_t scales[3 * 2];
+    struct mxq_quantized q_of_y;
+    struct mxq_quantize_options y_options;
+    uint8_t elements_of_y[3 * 20], scales_of_y[3];
 };
 
 static void begin_call(struct call *c)
@@ -744,6 +867,10 @@ static void begin_call(struct call *c)
     c->q =
         (struct mxq_quantized){{MXQ_E4M3, MXQ_E8M0, 1, 32}, 3, 50, c->p.x.data, 50, c->scales, 2};
     c->o.bias = &c->bias;
+    c->q_of_y = (struct mxq_quantized){
+        {MXQ_E4M3, MXQ_E8M0, 1, 32}, 3, 20, c->elements_of_y, 20, c->scales_of_y, 1};
+    c->y_options = (struct mxq_quantize_options)MXQ_QUANTIZE_OPTIONS;
+    c->o.y_options = &c->y_options;
     c->parallel = (struct mxq_parallel){NULL, NULL};
     c->w = c->p.packed.data;
     c->packed_bytes = c->p.packed.bytes;
@@ -821,6 +948,19 @@ static void expect_argument_errors(void)
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.accumulate = 2);
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.accumulate = -1);
     EXPECT(BOTH, MXQ_ERR_ARGUMENT, c.o.parallel = &c.parallel);
+    EXPECT(BOTH, MXQ_ERR_ARGUMENT, (c.o.quantized_y = &c.q_of_y, c.q_of_y.elements = NULL));
+    EXPECT(BOTH, MXQ_ERR_ARGUMENT, (c.o.quantized_y = &c.q_of_y, c.y.type = MXQ_BF16));
+    EXPECT(BOTH, MXQ_ERR_ARGUMENT,
+           (c.o.quantized_y = &c.q_of_y, c.y_argument = NULL, c.q_of_y.format.block_cols = 128));
+    EXPECT(BOTH, MXQ_ERR_ARGUMENT,
+           (c.o.quantized_y = &c.q_of_y, c.y_argument = NULL, c.o.accumulate = 1));
+    EXPECT(BOTH, MXQ_ERR_ARGUMENT,
+           (c.o.quantized_y = &c.q_of_y, c.y_options.nonfinite = MXQ_NONFINITE_ERROR));
+    EXPECT(BOTH, MXQ_ERR_SHAPE, (c.o.quantized_y = &c.q_of_y, c.q_of_y.rows = 2));
+    EXPECT(BOTH, MXQ_ERR_OVERLAP, (c.o.quantized_y = &c.q_of_y, c.q_of_y.elements = c.y_data));
+    EXPECT(BOTH, MXQ_ERR_OVERLAP, (c.o.quantized_y = &c.q_of_y, c.q_of_y.scales = c.scratch));
+    EXPECT(BOTH, MXQ_ERR_OVERLAP,
+           (c.o.quantized_y = &c.q_of_y, c.q_of_y.elements = c.p.packed.data));
 }
 
 static void expect_shape_errors(void)
@@ -970,11 +1110,11 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"shapes", test_shapes},   {"long", test_long},     {"values", test_values},
-    {"guard", test_guard},     {"rows", test_rows},     {"workers", test_workers},
-    {"parts", test_parts},     {"slabs", test_slabs},   {"packing", test_packing},
-    {"damage", test_damage},   {"errors", test_errors}, {"packing_errors", test_packing_errors},
-    {"scratch", test_scratch},
+    {"shapes", test_shapes},   {"long", test_long},       {"values", test_values},
+    {"guard", test_guard},     {"rows", test_rows},       {"workers", test_workers},
+    {"parts", test_parts},     {"slabs", test_slabs},     {"packing", test_packing},
+    {"damage", test_damage},   {"errors", test_errors},   {"packing_errors", test_packing_errors},
+    {"scratch", test_scratch}, {"results", test_results},
 };
 
 static int is_wanted(const char *name, int argc, char **argv)

@@ -514,7 +514,7 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_packed_check(const void *packed, size_
 enum mxq_x_compute {
     MXQ_X_AS_IS = 0, /* the values of x, exactly */
     MXQ_X_BF16,      /* rounded once to BF16, to nearest even: what BF16 units multiply fastest */
-    MXQ_X_QUANTIZED  /* quantized to x_format by x_scale_mode, as mxq_quantize() would: any format with
+    MXQ_X_QUANTIZED /* quantized to x_format by x_scale_mode, as mxq_quantize() would: any format with
                         blocks of one row, or of the whole matrix */
 };
 #define MXQ_X_COMPUTES 3
@@ -523,18 +523,21 @@ enum mxq_x_compute {
 struct mxq_matmul_options {
     size_t struct_bytes; /* sizeof(struct mxq_matmul_options) */
     enum mxq_x_compute x_compute;
-    struct mxq_format x_format;          /* for MXQ_X_QUANTIZED */
-    enum mxq_scale_mode x_scale_mode;    /* for MXQ_X_QUANTIZED */
-    int accumulate;                      /* 1: add to what y holds; 0: y is only written */
-    const struct mxq_matrix *bias;       /* 1 x n, of any type, added last; NULL: none */
-    void *scratch;                       /* memory for this call, any alignment */
-    size_t scratch_bytes;                /* at least mxq_matmul_scratch_bytes() */
-    const struct mxq_parallel *parallel; /* NULL: this thread */
+    struct mxq_format x_format;              /* for MXQ_X_QUANTIZED */
+    enum mxq_scale_mode x_scale_mode;        /* for MXQ_X_QUANTIZED */
+    int accumulate;                          /* 1: add to what y holds; 0: y is only written */
+    const struct mxq_matrix *bias;           /* 1 x n, of any type, added last; NULL: none */
+    void *scratch;                           /* memory for this call, any alignment */
+    size_t scratch_bytes;                    /* at least mxq_matmul_scratch_bytes() */
+    const struct mxq_parallel *parallel;     /* NULL: this thread */
+    const struct mxq_quantized *quantized_y; /* out: y in a format; NULL: none */
+    const struct mxq_quantize_options
+        *y_options; /* NULL: the defaults; parallel is not looked at */
 };
 #define MXQ_MATMUL_OPTIONS                                                                         \
     {                                                                                              \
         sizeof(struct mxq_matmul_options), MXQ_X_AS_IS, {MXQ_E4M3, MXQ_E8M0, 1, 32},               \
-            MXQ_SCALE_DEFAULT, 0, NULL, NULL, 0, NULL                                              \
+            MXQ_SCALE_DEFAULT, 0, NULL, NULL, 0, NULL, NULL, NULL                                  \
     }
 
 /* Computes the scratch that mxq_matmul() and mxq_matmul_quantized() need for an m x k by k x n
@@ -570,11 +573,16 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_matmul_scratch_bytes(size_t m, size_t 
  *
  * Blocks of 8 or 16 values with such scales are sub-blocks of their own, padded with zeros.
  *
- *   y         out  m x n; also in when accumulating
+ *   y         out  m x n; also in when accumulating; may be NULL where options->quantized_y is enough
  *   x         in   m x k
  *   w         in   packed, n x k, with packed_bytes the bytes that are readable there
  *   options   in   scratch is required unless m, n or k is 0
  *   error     out  may be NULL
+ *
+ * options->quantized_y, m x n in any format, is written as mxq_quantize() with options->y_options would
+ * write it from an F32 y.  With blocks of 1 x 8, 1 x 16 or 1 x 32, and no E4M3 scales, statistics or
+ * accumulation, that may be straight from the sums, and y NULL; otherwise y must be there, and F32.
+ * MXQ_NONFINITE_ERROR is not for these options.
  *
  * y may overlap neither x, bias, w nor scratch, and scratch none of the others.  m, n and k may be 0
  * (with k = 0 the sum is empty).
