@@ -107,9 +107,30 @@ void write_shape(struct mxq_text *text, const struct mxq_tensor *tensor)
     mxq_text_string(text, "]");
 }
 
+uint64_t count_values(const struct mxq_statistics *s)
+{
+    return s->values + s->nonfinite;
+}
+
+void write_statistics_json(struct mxq_text *text, const struct mxq_statistics *s)
+{
+    mxq_text_format(text, "\"elements\": %llu, \"sqnr_db\": ", (unsigned long long)count_values(s));
+    write_number(text, mxq_sqnr(s));
+    mxq_text_string(text, ", \"cosine\": ");
+    write_number(text, mxq_cosine(s));
+    mxq_text_string(text, ", \"max_abs_error\": ");
+    write_number(text, s->max_error);
+    mxq_text_format(text, ", \"saturated\": %llu, \"flushed_to_zero\": %llu, \"nan\": %llu",
+                    (unsigned long long)s->saturated, (unsigned long long)s->flushed,
+                    (unsigned long long)s->nonfinite);
+}
+
 void write_options(struct mxq_text *text, const struct mxq_convert_options *options)
 {
-    mxq_text_string(text, options->format.name);
+    if (options->candidates)
+        mxq_text_format(text, "auto, at least %g dB", options->min_sqnr);
+    else
+        mxq_text_string(text, options->format.name);
     if (options->profile)
         mxq_text_format(text, ", profile %s", options->profile);
     if (options->scale_mode)
@@ -269,6 +290,16 @@ int take_run_option(struct run_options *options, const char *name, const char *v
     return 1;
 }
 
+int take_decibels(double *number, const char *value)
+{
+    char *end;
+    *number = strtod(value, &end);
+    if (end != value && !*end && isfinite(*number))
+        return 1;
+    usage_error("--min-sqnr must be a number, in dB");
+    return 0;
+}
+
 int select_isa(const char *isa)
 {
     struct mxq_isa_info info;
@@ -325,6 +356,25 @@ void run_end(struct run *run)
     progress_end(run->progress);
     if (run->pool)
         pthreadpool_destroy(run->pool);
+}
+
+int run_survey(struct mxq_survey *survey, const struct mxq_model *model,
+               const struct mxq_convert_options *options, const struct run_options *run_options,
+               struct mxq_io_error *error)
+{
+    struct run run;
+    if (mxq_survey_begin(survey, model, options, error))
+        return report_failure(error, run_options->json);
+    int status = run_begin(&run, run_options, &survey->plan, "measured");
+    if (!status) {
+        const enum mxq_io_code code =
+            mxq_survey_run(survey, model, options, &run.workers, &run.monitor, error);
+        run_end(&run);
+        status = code ? report_failure(error, run_options->json) : 0;
+    }
+    if (status)
+        mxq_survey_end(survey);
+    return status;
 }
 
 static volatile sig_atomic_t interrupted;

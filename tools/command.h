@@ -5,7 +5,7 @@
 
 #include <pthreadpool.h>
 
-#include "sweep.h"
+#include "survey.h"
 
 /* ------------------------------------------ Commands ------------------------------------------ */
 
@@ -26,7 +26,8 @@ struct command {
     int (*run)(const struct command *command, int argc, char **argv); /* returns the exit status */
 };
 
-extern const struct command convert_command, verify_command, inspect_command, isa_command;
+extern const struct command compare_command, convert_command, inspect_command, isa_command,
+    verify_command;
 
 #define MAX_ARGUMENTS 2
 
@@ -67,11 +68,17 @@ void write_number(struct mxq_text *text, double number);
 /* "mxfp8, scale rceil, round stochastic (seed 7)"; what is as usual is left out. */
 void write_options(struct mxq_text *text, const struct mxq_convert_options *options);
 
+/* Values that were quantized, also those that are not finite. */
+uint64_t count_values(const struct mxq_statistics *statistics);
+
+/* The members of a JSON object that say what quantization did, without the braces. */
+void write_statistics_json(struct mxq_text *text, const struct mxq_statistics *statistics);
+
 /* "[128, 352]" */
 void write_shape(struct mxq_text *text, const struct mxq_tensor *tensor);
 
 /* A table that is aligned when it is written; its cells are copied. */
-#define MAX_COLUMNS 8
+#define MAX_COLUMNS 66
 struct table {
     size_t columns;
     const char *alignment; /* of each column: 'l' or 'r' */
@@ -105,6 +112,13 @@ struct run_options {
  * of them. */
 int take_run_option(struct run_options *options, const char *name, const char *value);
 
+/* Takes a bound of the signal-to-noise ratio.  Returns 0 after it has reported that it is bad. */
+int take_decibels(double *number, const char *value);
+
+/* options.c: takes one of the options of a conversion.  Returns 0 after it has reported that its value is
+ * bad, 1 when all is well, -1 when it is none of them. */
+int take_convert_option(struct mxq_convert_options *options, const char *name, const char *value);
+
 /* Takes --isa into effect.  Returns 0 or an exit status. */
 int select_isa(const char *isa);
 
@@ -121,6 +135,12 @@ struct run {
 int run_begin(struct run *run, const struct run_options *options, const struct mxq_plan *plan,
               const char *verb);
 void run_end(struct run *run);
+
+/* Measures options->candidates on a model.  Returns 0 or an exit status, after it has reported the
+ * failure. */
+int run_survey(struct mxq_survey *survey, const struct mxq_model *model,
+               const struct mxq_convert_options *options, const struct run_options *run_options,
+               struct mxq_io_error *error);
 
 /* From here on, SIGINT, SIGTERM and SIGHUP only set a flag that the work looks at. */
 void catch_signals(void);

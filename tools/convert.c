@@ -2,7 +2,7 @@
 /* convert.c -- mxq convert: quantizes a model. */
 #include "convert.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,62 +14,11 @@ struct arguments {
     struct run_options run;
     int force;
     int dry_run;
+    int is_auto;
+    int names_format;
 };
 
 /* ------------------------------------------ Options ------------------------------------------- */
-
-/* Reports a value that is none of some names. */
-static int bad_name(const char *name, const char *value, mxq_name_fn *name_at)
-{
-    char escaped[MXQ_IO_ESCAPED];
-    struct mxq_text names = {0};
-    for (size_t i = 0; name_at(i); i++)
-        mxq_text_format(&names, "%s%s", !i ? "" : name_at(i + 1) ? ", " : " or ", name_at(i));
-    usage_error("--%s %s: expected %s", name, mxq_io_escape(escaped, value, MXQ_IO_NAME_LIMIT),
-                names.failed ? "another name" : names.data);
-    mxq_text_free(&names);
-    return 0;
-}
-
-/* Options that take one of some names. */
-static const struct named_option {
-    const char *name;
-    mxq_name_fn *name_at;
-} named_options[] = {{"format", mxq_format_name},
-                     {"profile", mxq_profile_at},
-                     {"scale", mxq_scale_mode_name},
-                     {"round", mxq_rounding_name},
-                     {"nonfinite", mxq_nonfinite_name}};
-
-static int take_named(struct mxq_convert_options *options, const struct named_option *option,
-                      const char *value)
-{
-    const int index = mxq_find_name(option->name_at, value);
-    if (index < 0)
-        return bad_name(option->name, value, option->name_at);
-    if (option->name_at == mxq_format_name)
-        return mxq_format_at((size_t)index, &options->format);
-    if (option->name_at == mxq_profile_at)
-        options->profile = mxq_profile_at((size_t)index);
-    else if (option->name_at == mxq_scale_mode_name)
-        options->scale_mode = (enum mxq_scale_mode)index;
-    else if (option->name_at == mxq_rounding_name)
-        options->rounding = (enum mxq_rounding)index;
-    else
-        options->nonfinite = (enum mxq_nonfinite)index;
-    return 1;
-}
-
-static int take_seed(struct mxq_convert_options *options, const char *value)
-{
-    char *end;
-    errno = 0;
-    options->seed = strtoull(value, &end, 10);
-    if (!errno && value[0] >= '0' && value[0] <= '9' && !*end && options->seed <= MXQ_MAX_SEED)
-        return 1;
-    usage_error("--seed must be an integer in 0 .. 2^53");
-    return 0;
-}
 
 static int take(void *context, const char *name, const char *value)
 {
@@ -77,18 +26,34 @@ static int take(void *context, const char *name, const char *value)
     const int taken = take_run_option(&a->run, name, value);
     if (taken >= 0)
         return taken;
-    for (size_t i = 0; i < sizeof named_options / sizeof *named_options; i++)
-        if (!strcmp(name, named_options[i].name))
-            return take_named(&a->options, &named_options[i], value);
-    if (!strcmp(name, "seed"))
-        return take_seed(&a->options, value);
-    if (!strcmp(name, "skip") || !strcmp(name, "only"))
-        return mxq_globs_add(name[0] == 's' ? &a->options.skip : &a->options.only, value);
+    const int is_known = take_convert_option(&a->options, name, value);
+    if (!strcmp(name, "format"))
+        a->names_format = 1;
+    if (is_known >= 0)
+        return is_known;
     if (!strcmp(name, "force"))
         a->force = 1;
+    else if (!strcmp(name, "auto"))
+        a->is_auto = 1;
     else
         a->dry_run = 1;
     return 1;
+}
+
+/* Returns 0 or an exit status. */
+static int check_options(struct arguments *a)
+{
+    struct mxq_io_error error;
+    const int has_bound = !isnan(a->options.min_sqnr);
+    if (!a->is_auto && (a->options.candidates || has_bound))
+        return usage_error("--formats and --min-sqnr are for --auto");
+    if (a->is_auto && !has_bound)
+        return usage_error("--auto needs --min-sqnr DB");
+    if (a->is_auto && a->names_format)
+        return usage_error("--auto chooses from --formats LIST: leave out --format");
+    if (a->is_auto && !a->options.candidates)
+        a->options.candidates = mxq_all_formats();
+    return mxq_convert_options_check(&a->options, &error) ? report_failure(&error, a->run.json) : 0;
 }
 
 /* ------------------------------------------ Results ------------------------------------------- */
@@ -116,6 +81,8 @@ static void write_result(struct mxq_text *text, const struct arguments *a,
     mxq_text_format(text, "\n%s %s: ", a->dry_run ? "would write" : "wrote",
                     mxq_io_escape(escaped, output, MXQ_IO_PATH_LIMIT));
     write_options(text, &a->options);
+    if (a->is_auto)
+        mxq_text_format(text, ": %s", plan->format.name);
     mxq_text_format(text, ", %s -> %s", format_size(from, plan->source_bytes),
                     format_size(to, plan->output_bytes));
     if (!a->dry_run)
@@ -162,7 +129,20 @@ static int convert(const struct arguments *a, const struct mxq_model *model,
     return print_text(&text, 0);
 }
 
-static int open_and_convert(const struct arguments *a, const char *source, const char *output)
+/* Returns 0 or an exit status. */
+static int choose_formats(struct arguments *a, const struct mxq_model *model)
+{
+    struct mxq_survey survey;
+    struct mxq_io_error error;
+    const int status = run_survey(&survey, model, &a->options, &a->run, &error);
+    if (status)
+        return status;
+    const enum mxq_io_code code = mxq_survey_choose(&survey, &a->options, &error);
+    mxq_survey_end(&survey);
+    return code ? fail(a, &error) : 0;
+}
+
+static int open_and_convert(struct arguments *a, const char *source, const char *output)
 {
     struct mxq_io_error error;
     struct mxq_model model;
@@ -172,6 +152,12 @@ static int open_and_convert(const struct arguments *a, const char *source, const
         return status;
     if (mxq_model_open(&model, source, &error))
         return fail(a, &error);
+    if (a->is_auto)
+        status = choose_formats(a, &model);
+    if (status) {
+        mxq_model_close(&model);
+        return status;
+    }
     if (mxq_plan_make(&plan, &model, &a->options, &error)) {
         status = fail(a, &error);
     } else {
@@ -195,9 +181,8 @@ static int run(const struct command *command, int argc, char **argv)
     if (!mxq_convert_options_init(&a.options))
         return mxq_io_exit_status(MXQ_IO_NO_MEMORY);
     int status = parse_options(command, argc, argv, take, &a, paths);
-    struct mxq_io_error error;
-    if (status < 0 && mxq_convert_options_check(&a.options, &error))
-        status = fail(&a, &error);
+    if (status < 0 && check_options(&a))
+        status = mxq_io_exit_status(MXQ_IO_USAGE);
     if (status < 0)
         status = open_and_convert(&a, paths[0], paths[1]);
     mxq_convert_options_free(&a.options);
@@ -206,6 +191,9 @@ static int run(const struct command *command, int argc, char **argv)
 
 static const struct command_option options[] = {
     {"format", "NAME", "what to quantize to: mxfp8 (default), or one of those above"},
+    {"auto", NULL, "choose for each layer the smallest format that reaches --min-sqnr"},
+    {"min-sqnr", "DB", "what --auto must reach; layers that no format brings there are kept"},
+    {"formats", "LIST", "what --auto chooses from: mxfp8,mxfp4 (default: all formats)"},
     {"scale", "MODE",
      "rule of the shared scales: default, rceil, floor, ceil, even, ct, mse, unit"},
     {"round", "MODE",
@@ -252,6 +240,8 @@ const struct command convert_command = {
     "      keep some layers in full precision\n"
     "  mxq convert --format fp8-block Llama-3-8B Llama-3-8B-FP8\n"
     "      DeepSeek-V3's layout, which also servers on CPUs load\n"
+    "  mxq convert --auto --min-sqnr 30 --formats mxfp4,mxfp6-e2m3,mxfp8 Llama-3-8B out\n"
+    "      each layer as small as it may be; see also mxq compare\n"
     "  mxq convert --format mxfp4 --scale floor model.safetensors model-mxfp4.safetensors\n"
     "      one file, with the scales of the OCP text\n",
     options,

@@ -5,17 +5,17 @@
 
 #include "command.h"
 
-static const struct command *const commands[] = {&convert_command, &verify_command,
-                                                 &inspect_command, &isa_command, NULL};
+static const struct command *const commands[] = {
+    &convert_command, &verify_command, &inspect_command, &compare_command, &isa_command, NULL};
 
 static int print_usage(void)
 {
-    printf(
-        "mxq converts models to block-scaled 8-bit floating point (OCP MXFP8), and checks them.\n"
-        "\n"
-        "Usage: mxq COMMAND [OPTION]... [ARGUMENT]...\n"
-        "\n"
-        "Commands:\n");
+    printf("mxq converts models to block-scaled numbers (MXFP8, FP8, FP4, INT8, ...), and checks "
+           "them.\n"
+           "\n"
+           "Usage: mxq COMMAND [OPTION]... [ARGUMENT]...\n"
+           "\n"
+           "Commands:\n");
     for (const struct command *const *c = commands; *c; c++)
         printf("  %-8s %-9s %s\n", (*c)->name, (*c)->arguments, (*c)->summary);
     printf("\n"
@@ -23,6 +23,7 @@ static int print_usage(void)
            "  mxq convert Llama-3-8B Llama-3-8B-MXFP8   a model folder, for vLLM and others\n"
            "  mxq verify Llama-3-8B Llama-3-8B-MXFP8    every byte checked, every error measured\n"
            "  mxq inspect Llama-3-8B-MXFP8              what is in it\n"
+           "  mxq compare Llama-3-8B                    which format suits which layer\n"
            "\n"
            "mxq COMMAND --help says more.  mxq --version prints the version.\n"
            "\n"

@@ -76,10 +76,13 @@ void progress_finish(void *progress, const struct mxq_plan_file *file)
         char path[MXQ_IO_ESCAPED], from[SIZE_TEXT], to[SIZE_TEXT], rate[SIZE_TEXT];
         const double seconds = time > p->file_start ? time - p->file_start : 1e-9;
         const double bytes = (double)(done - p->file_begin);
-        fprintf(stderr, "%s %s: %s -> %s, %.2f s, %s/s\n", p->verb,
+        fprintf(stderr, "%s %s: %s", p->verb,
                 mxq_io_escape(path, file->shard->path, MXQ_IO_PATH_LIMIT),
-                format_size(from, file->shard->header.data_bytes), format_size(to, file->bytes),
-                seconds, format_size(rate, (uint64_t)(bytes / seconds)));
+                format_size(from, file->shard->header.data_bytes));
+        if (file->bytes) /* a survey writes nothing */
+            fprintf(stderr, " -> %s", format_size(to, file->bytes));
+        fprintf(stderr, ", %.2f s, %s/s\n", seconds,
+                format_size(rate, (uint64_t)(bytes / seconds)));
     }
     p->file_begin = done;
     p->file_start = time;

@@ -16,8 +16,7 @@ struct line {
     uint64_t output_bytes;
 };
 
-/* "model.layers.11.mlp.up_proj.weight" becomes "model.layers.*.mlp.up_proj.weight". */
-static char *pattern_of(const char *name)
+char *name_pattern(const char *name)
 {
     char *pattern = strdup(name);
     if (!pattern)
@@ -41,7 +40,9 @@ static int compare_lines(const void *a, const void *b)
     const struct line *x = a, *y = b;
     if (x->tensor->decision != y->tensor->decision)
         return x->tensor->decision < y->tensor->decision ? -1 : 1;
-    const int order = strcmp(x->pattern, y->pattern);
+    int order = strcmp(x->pattern, y->pattern);
+    if (!order)
+        order = strcmp(x->tensor->format.name, y->tensor->format.name);
     if (order)
         return order;
     return (x->tensor->source->dtype > y->tensor->source->dtype) -
@@ -59,7 +60,7 @@ static struct line *make_lines(const struct mxq_plan *plan, size_t *count)
         for (size_t j = 0; j < plan->files[i].count; j++) {
             const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
             struct line *line = &lines[*count];
-            *line = (struct line){pattern_of(t->source->name), t, 1,
+            *line = (struct line){name_pattern(t->source->name), t, 1,
                                   t->source->end - t->source->begin, mxq_plan_tensor_bytes(t)};
             *count += line->pattern != NULL;
         }
@@ -106,8 +107,10 @@ void write_plan_table(struct mxq_text *text, const struct mxq_plan *plan)
         table_cell(&table, "%s", mxq_dtype_name(lines[i].tensor->source->dtype));
         table_cell(&table, "%s", format_size(from, lines[i].source_bytes));
         table_cell(&table, "%s", format_size(to, lines[i].output_bytes));
-        table_cell(&table, "%s%s",
-                   decision == MXQ_QUANTIZE ? "" : "kept: ", mxq_decision_words(decision));
+        if (decision == MXQ_QUANTIZE)
+            table_cell(&table, "%s", lines[i].tensor->format.name);
+        else
+            table_cell(&table, "kept: %s", mxq_decision_words(decision));
         free(lines[i].pattern);
     }
     free(lines);
@@ -125,7 +128,9 @@ static void write_tensor_json(struct mxq_text *text, const struct mxq_plan_file 
     mxq_text_format(text, ", \"dtype\": \"%s\", \"shape\": ", mxq_dtype_name(t->source->dtype));
     write_shape(text, t->source);
     mxq_text_format(text, ", \"action\": \"%s\"", quantized ? "quantize" : "keep");
-    if (!quantized)
+    if (quantized)
+        mxq_text_format(text, ", \"format\": \"%s\"", t->format.name);
+    else
         mxq_text_format(text, ", \"reason\": \"%s\"", mxq_decision_key(t->decision));
     mxq_text_format(text, ", \"source_bytes\": %llu, \"output_bytes\": %llu}",
                     (unsigned long long)(t->source->end - t->source->begin),

@@ -33,9 +33,10 @@ static uint32_t amax_32(const unsigned char *values, size_t count)
     return largest;
 }
 
-/* The F32 bits of a finite F16 magnitude. */
-static uint32_t widen_f16(uint32_t half)
+uint32_t mxq_widen_f16(uint32_t half)
 {
+    if (half >= 0x7C00)
+        return (half << 13) + (224u << 23);
     if (half >= 0x400)
         return (half << 13) + (112u << 23);
     const float value = (float)half * 0x1p-24f;
@@ -55,23 +56,28 @@ static enum mxq_io_code visit(void *context, const struct mxq_chunk *chunk, void
 {
     const struct search *s = context;
     const struct mxq_plan_tensor *t = chunk->tensor;
+    const size_t count = chunk->source_bytes / mxq_type_bytes(t->type);
     const enum mxq_io_code code =
         mxq_read(s->reader, scratch, chunk->source_bytes, chunk->source_begin, error);
     if (code)
         return code;
-    const uint32_t amax = t->type == MXQ_F32    ? amax_32(scratch, chunk->count)
-                          : t->type == MXQ_BF16 ? amax_16(scratch, chunk->count, 0x7F80) << 16
-                                                : widen_f16(amax_16(scratch, chunk->count, 0x7C00));
-    _Atomic uint32_t *largest = &s->largest[t->amax];
-    uint32_t seen = atomic_load(largest);
-    while (amax > seen && !atomic_compare_exchange_weak(largest, &seen, amax))
-        ;
+    const uint32_t amax = t->type == MXQ_F32    ? amax_32(scratch, count)
+                          : t->type == MXQ_BF16 ? amax_16(scratch, count, 0x7F80) << 16
+                                                : mxq_widen_f16(amax_16(scratch, count, 0x7C00));
+    const size_t places[] = {t->amax, t->shared_amax};
+    for (size_t i = 0; i < 2; i++) {
+        _Atomic uint32_t *largest = &s->largest[places[i] == MXQ_NO_AMAX ? 0 : places[i]];
+        uint32_t seen = atomic_load(largest);
+        while (places[i] != MXQ_NO_AMAX && amax > seen &&
+               !atomic_compare_exchange_weak(largest, &seen, amax))
+            ;
+    }
     return MXQ_IO_OK;
 }
 
 static int needs_amax(const struct mxq_plan_tensor *tensor)
 {
-    return tensor->amax != MXQ_NO_AMAX;
+    return tensor->amax != MXQ_NO_AMAX || tensor->shared_amax != MXQ_NO_AMAX;
 }
 
 static int has_any(const struct mxq_plan_file *file)
@@ -95,7 +101,7 @@ static enum mxq_io_code search_file(const struct mxq_model *model, const struct 
                                     .wants = needs_amax,
                                     .visit = visit,
                                     .context = &search,
-                                    .scratch_bytes = mxq_chunk_sizes(file).source};
+                                    .scratch_bytes = mxq_chunk_sizes(file, NULL).source};
     code = mxq_sweep(&sweep, workers, monitor, error);
     if (!code)
         code = mxq_file_check_identity(&source, &file->shard->identity, error);
@@ -124,7 +130,10 @@ enum mxq_io_code mxq_find_amaxes(const struct mxq_model *model, const struct mxq
     return code;
 }
 
-const float *mxq_amax_of(const struct mxq_plan_tensor *tensor, const float *amaxes)
+const float *mxq_amax_of(const struct mxq_plan_tensor *tensor, const struct mxq_format *format,
+                         const float *amaxes)
 {
-    return needs_amax(tensor) ? &amaxes[tensor->amax] : NULL;
+    if (format->scale == MXQ_E4M3_SCALE)
+        return &amaxes[tensor->shared_amax];
+    return format->block_rows == 0 ? &amaxes[tensor->amax] : NULL;
 }

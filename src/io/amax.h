@@ -5,14 +5,18 @@
 
 #include "sweep.h"
 
-/* Finds the largest finite magnitude for each of plan->amaxes, over all tensors that share it.  On success
- * the caller frees *amaxes; on failure there is nothing to free. */
+/* Finds each of plan->amaxes: the largest finite magnitude of all tensors that have it.  On success the
+ * caller frees *amaxes; on failure there is nothing to free. */
 enum mxq_io_code mxq_find_amaxes(const struct mxq_model *model, const struct mxq_plan *plan,
                                  const struct mxq_workers *workers,
                                  const struct mxq_monitor *monitor, float **amaxes,
                                  struct mxq_io_error *error);
 
-/* Returns the amax of a tensor, or NULL when it needs none. */
-const float *mxq_amax_of(const struct mxq_plan_tensor *tensor, const float *amaxes);
+/* Returns the amax of a tensor for a format, or NULL when that needs none. */
+const float *mxq_amax_of(const struct mxq_plan_tensor *tensor, const struct mxq_format *format,
+                         const float *amaxes);
+
+/* Returns the F32 bits of an F16 magnitude. */
+uint32_t mxq_widen_f16(uint32_t half);
 
 #endif

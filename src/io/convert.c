@@ -92,7 +92,7 @@ static enum mxq_io_code quantize_chunk(struct conversion *c, const struct mxq_ch
     const struct mxq_chunk_place place = mxq_place_chunk(chunk, &t->format.format);
     struct mxq_quantizing q = {.options = c->options,
                                .format = &t->format.format,
-                               .amax = mxq_amax_of(t, c->amaxes),
+                               .amax = mxq_amax_of(t, &t->format.format, c->amaxes),
                                .values = values,
                                .elements = values + c->sizes.source,
                                .scales = values + c->sizes.source + c->sizes.elements};
@@ -141,7 +141,8 @@ static enum mxq_io_code convert_file(const struct mxq_model *model,
     struct mxq_output output;
     code = mxq_output_create(&output, target, file->shard->name, file->bytes, error);
     if (!code) {
-        struct conversion c = {options, &source.reader, &output, amaxes, mxq_chunk_sizes(file), 0};
+        struct conversion c = {
+            options, &source.reader, &output, amaxes, mxq_chunk_sizes(file, NULL), 0};
         const struct mxq_sweep sweep = {.file = file,
                                         .visit = convert_chunk,
                                         .context = &c,

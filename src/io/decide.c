@@ -135,7 +135,7 @@ enum mxq_decision mxq_decide(const struct mxq_tensor *tensor,
         return MXQ_KEEP_DTYPE;
     if (!tensor->elements)
         return MXQ_KEEP_EMPTY;
-    if (!mxq_format_takes_row(&options->format.format, tensor->shape[1]))
+    if (!options->candidates && !mxq_format_takes_row(&options->format.format, tensor->shape[1]))
         return MXQ_KEEP_ROW_LENGTH;
     if (options->only.count && !matches_glob(&options->only, tensor->name))
         return MXQ_KEEP_ONLY;

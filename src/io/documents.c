@@ -122,6 +122,7 @@ static void write_layers(struct mxq_text *text, const struct layers *layers, con
 /* What the writers of a config know. */
 struct config {
     const struct mxq_convert_options *options;
+    const struct mxq_plan *plan;
     const struct mxq_scheme *scheme;
     const struct layers *layers; /* that are not quantized */
 };
@@ -150,7 +151,7 @@ static void write_compressed_tensors(struct mxq_text *text, const struct config 
 
 static void write_fp8(struct mxq_text *text, const struct config *c)
 {
-    const struct mxq_format *format = &c->options->format.format;
+    const struct mxq_format *format = &c->plan->format.format;
     mxq_text_string(text, "    \"quant_method\": \"fp8\",\n    \"fmt\": \"e4m3\",\n");
     if (c->options->scale_mode == MXQ_SCALE_RCEIL)
         mxq_text_string(text, "    \"scale_fmt\": \"ue8m0\",\n"); /* powers of two */
@@ -163,13 +164,40 @@ static void write_fp8(struct mxq_text *text, const struct config *c)
     write_layers(text, c->layers, "    ");
 }
 
+/* The format of each layer. */
+static void write_formats(struct mxq_text *text, const struct mxq_plan *plan)
+{
+    const char *separator = "";
+    mxq_text_string(text, "    \"formats\": {");
+    for (size_t i = 0; i < plan->count; i++)
+        for (size_t j = 0; j < plan->files[i].count; j++) {
+            const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
+            struct mxq_text layer = {0};
+            if (t->decision != MXQ_QUANTIZE)
+                continue;
+            mxq_text_bytes(&layer, t->source->name, strlen(t->source->name) - strlen(".weight"));
+            mxq_text_format(text, "%s\n      ", separator);
+            if (!layer.failed)
+                mxq_text_json(text, layer.bytes ? layer.data : "");
+            mxq_text_format(text, ": \"%s\"", t->format.name);
+            text->failed |= layer.failed;
+            mxq_text_free(&layer);
+            separator = ",";
+        }
+    mxq_text_string(text, "\n    },\n");
+}
+
 static void write_mxq(struct mxq_text *text, const struct config *c)
 {
-    const struct mxq_format_info *format = &c->options->format;
-    mxq_text_format(text,
-                    "    \"quant_method\": \"mxq\",\n    \"format\": \"%s\",\n"
-                    "    \"weight_block_size\": [%u, %u],\n    \"ignore\": ",
-                    format->name, format->format.block_rows, format->format.block_cols);
+    const struct mxq_format_info *format = &c->plan->format;
+    mxq_text_format(text, "    \"quant_method\": \"mxq\",\n    \"format\": \"%s\",\n",
+                    format->name);
+    if (c->scheme->is_mixed)
+        write_formats(text, c->plan);
+    else
+        mxq_text_format(text, "    \"weight_block_size\": [%u, %u],\n", format->format.block_rows,
+                        format->format.block_cols);
+    mxq_text_string(text, "    \"ignore\": ");
     write_layers(text, c->layers, "    ");
     mxq_text_string(text, ",\n    \"producer\": {\n      \"name\": \"mxq\",\n"
                           "      \"version\": ");
@@ -373,7 +401,7 @@ enum mxq_io_code mxq_documents_make(struct mxq_plan *plan, const struct mxq_mode
                                     struct mxq_io_error *error)
 {
     struct layers layers = {0};
-    const struct config config = {options, mxq_scheme_find(&options->format), &layers};
+    const struct config config = {options, plan, mxq_scheme_find(&plan->format), &layers};
     enum mxq_io_code code = MXQ_IO_OK;
     if (model->folder >= 0 && !find_layers(plan, &layers))
         code = mxq_io_fail_memory(error, model->path);

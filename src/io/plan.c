@@ -8,18 +8,35 @@
 #include "documents.h"
 #include "sweep.h"
 
-#define OWN_METADATA   3
+#define OWN_METADATA   4
 #define LONGEST_SUFFIX (sizeof ".weight_global_scale" - sizeof ".weight")
+
+/* The format of each tensor, as options.h has it. */
+static void write_choices(struct mxq_text *json, const struct mxq_plan_file *file)
+{
+    const char *separator = "";
+    mxq_text_string(json, "{");
+    for (size_t i = 0; i < file->count; i++)
+        if (file->tensors[i].decision == MXQ_QUANTIZE) {
+            mxq_text_string(json, separator);
+            mxq_text_json(json, file->tensors[i].source->name);
+            mxq_text_format(json, ":\"%s\"", file->tensors[i].format.name);
+            separator = ",";
+        }
+    mxq_text_string(json, "}");
+}
 
 /* The options and version of mxq, then what the source says about itself. */
 static void begin_header(struct mxq_plan_file *file, const struct mxq_convert_options *options,
-                         struct mxq_metadata *metadata, const char *recorded)
+                         struct mxq_metadata *metadata, const char *recorded, const char *choices)
 {
     const struct mxq_safetensors *source = &file->shard->header;
-    metadata[0] = (struct mxq_metadata){"format", "pt"};
-    metadata[1] = (struct mxq_metadata){"mxq.version", options->version};
-    metadata[2] = (struct mxq_metadata){"mxq.options", recorded};
-    size_t count = OWN_METADATA;
+    size_t count = 0;
+    metadata[count++] = (struct mxq_metadata){"format", "pt"};
+    metadata[count++] = (struct mxq_metadata){"mxq.version", options->version};
+    metadata[count++] = (struct mxq_metadata){"mxq.options", recorded};
+    if (options->candidates)
+        metadata[count++] = (struct mxq_metadata){"mxq.formats", choices};
     for (size_t i = 0; i < source->metadata_count; i++)
         if (strcmp(source->metadata[i].key, "format") != 0 &&
             strncmp(source->metadata[i].key, "mxq.", 4) != 0)
@@ -86,6 +103,13 @@ uint64_t mxq_plan_tensor_bytes(const struct mxq_plan_tensor *t)
            t->bytes[MXQ_TENSOR_SCALE_PART];
 }
 
+/* The values of a chunk of whole rows, a multiple of `rows` of them. */
+static uint64_t whole_rows(const struct mxq_plan_tensor *t, uint64_t rows)
+{
+    const uint64_t least = rows * t->source->shape[1];
+    return least < MXQ_CHUNK_VALUES ? MXQ_CHUNK_VALUES / least * least : least;
+}
+
 /* A chunk is a run of blocks, or whole rows that are a whole number of blocks: at least one. */
 static uint64_t choose_chunk(const struct mxq_plan_tensor *t)
 {
@@ -94,9 +118,7 @@ static uint64_t choose_chunk(const struct mxq_plan_tensor *t)
     const struct mxq_format *format = &t->format.format;
     if (mxq_format_is_flat(format))
         return MXQ_CHUNK_VALUES;
-    const uint64_t rows = format->block_rows ? format->block_rows : 1;
-    const uint64_t least = rows * t->source->shape[1];
-    return least < MXQ_CHUNK_VALUES ? MXQ_CHUNK_VALUES / least * least : least;
+    return whole_rows(t, format->block_rows ? format->block_rows : 1);
 }
 
 /* What the reader refuses must not be written. */
@@ -129,19 +151,15 @@ static enum mxq_io_code check_limits(const struct mxq_plan_file *file, struct mx
     return MXQ_IO_OK;
 }
 
-static enum mxq_io_code plan_file(struct mxq_plan *plan, struct mxq_plan_file *file,
-                                  const struct mxq_convert_options *options, const char *recorded,
-                                  struct mxq_io_error *error)
+/* Decides about the tensors of a file. */
+static enum mxq_io_code decide_file(struct mxq_plan *plan, struct mxq_plan_file *file,
+                                    const struct mxq_convert_options *options,
+                                    struct mxq_io_error *error)
 {
     const struct mxq_safetensors *source = &file->shard->header;
     file->tensors = calloc(source->count + 1, sizeof *file->tensors);
-    struct mxq_metadata *metadata = calloc(source->metadata_count + OWN_METADATA, sizeof *metadata);
-    if (!file->tensors || !metadata) {
-        free(metadata);
+    if (!file->tensors)
         return mxq_io_fail_memory(error, file->shard->path);
-    }
-    begin_header(file, options, metadata, recorded);
-    free(metadata);
     for (size_t i = 0; i < source->count; i++) {
         struct mxq_plan_tensor *t = &file->tensors[file->count++];
         t->source = &source->tensors[i];
@@ -152,14 +170,50 @@ static enum mxq_io_code plan_file(struct mxq_plan *plan, struct mxq_plan_file *f
                 "the input is already quantized: dtype = %s", mxq_dtype_name(t->source->dtype));
         t->decision = mxq_decide(t->source, options, &t->type);
         t->format = options->format;
+        t->amax = t->shared_amax = MXQ_NO_AMAX;
+    }
+    plan->source_bytes += source->data_bytes;
+    return MXQ_IO_OK;
+}
+
+/* Gives each tensor of a file what was chosen for it, or keeps it. */
+static void apply_choices(struct mxq_plan_file *file, const struct mxq_convert_options *options)
+{
+    for (size_t i = 0; i < file->count; i++) {
+        struct mxq_plan_tensor *t = &file->tensors[i];
+        const struct mxq_format_info *choice = mxq_find_choice(options, t->source->name);
+        if (t->decision != MXQ_QUANTIZE)
+            continue;
+        if (choice && mxq_format_takes_row(&choice->format, t->source->shape[1]))
+            t->format = *choice;
+        else
+            t->decision = MXQ_KEEP_SQNR;
+    }
+}
+
+static enum mxq_io_code write_file(struct mxq_plan *plan, struct mxq_plan_file *file,
+                                   const struct mxq_convert_options *options, const char *recorded,
+                                   struct mxq_io_error *error)
+{
+    struct mxq_metadata *metadata =
+        calloc(file->shard->header.metadata_count + OWN_METADATA, sizeof *metadata);
+    struct mxq_text choices = {0};
+    write_choices(&choices, file);
+    const int has_memory = metadata && !choices.failed;
+    if (has_memory)
+        begin_header(file, options, metadata, recorded, choices.data);
+    mxq_text_free(&choices);
+    free(metadata);
+    if (!has_memory)
+        return mxq_io_fail_memory(error, file->shard->path);
+    for (size_t i = 0; i < file->count; i++) {
+        struct mxq_plan_tensor *t = &file->tensors[i];
         t->scheme = mxq_scheme_find(&t->format);
         t->chunk = choose_chunk(t);
-        t->amax = MXQ_NO_AMAX;
         plan->quantized += t->decision == MXQ_QUANTIZE;
     }
     const uint64_t end = lay_out_file(file);
     file->bytes = file->header.bytes + end;
-    plan->source_bytes += source->data_bytes;
     plan->output_bytes += end;
     return check_limits(file, error);
 }
@@ -220,26 +274,37 @@ static size_t find_fused(struct mxq_plan *plan, const struct mxq_plan_tensor *t,
     return count;
 }
 
-/* Numbers the amaxes that quantizing needs.  Fused layers share the tensor scale, so that of all. */
-static void number_amaxes(struct mxq_plan *plan)
+/* Numbers the amax that a tensor shares with those it is fused with, but for ones that the user keeps. */
+static void share_amax(struct mxq_plan *plan, struct mxq_plan_tensor *t)
+{
+    struct mxq_plan_tensor *members[MOST_FUSED];
+    if (t->shared_amax != MXQ_NO_AMAX)
+        return;
+    t->shared_amax = plan->amaxes++;
+    const size_t count = find_fused(plan, t, members);
+    for (size_t m = 0; m < count; m++)
+        if (members[m]->decision == MXQ_QUANTIZE || members[m]->decision == MXQ_KEEP_SQNR)
+            members[m]->shared_amax = t->shared_amax;
+}
+
+/* Numbers the amaxes that quantizing needs, or both of every tensor.  Fused layers share the tensor scale of
+ * E4M3 scales. */
+static void number_amaxes(struct mxq_plan *plan, int is_survey)
 {
     for (size_t i = 0; i < plan->count; i++)
         for (size_t j = 0; j < plan->files[i].count; j++) {
-            struct mxq_plan_tensor *t = &plan->files[i].tensors[j], *members[MOST_FUSED];
-            const struct mxq_format *format = &t->format.format;
-            if (t->decision != MXQ_QUANTIZE || !mxq_format_needs_amax(format) ||
-                t->amax != MXQ_NO_AMAX)
+            struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
+            if (t->decision != MXQ_QUANTIZE)
                 continue;
-            t->amax = plan->amaxes++;
-            const size_t count = format->scale == MXQ_E4M3_SCALE ? find_fused(plan, t, members) : 0;
-            for (size_t m = 0; m < count; m++)
-                if (members[m]->decision == MXQ_QUANTIZE)
-                    members[m]->amax = t->amax;
+            if (is_survey || t->format.format.block_rows == 0)
+                t->amax = plan->amaxes++;
+            if (is_survey || t->format.format.scale == MXQ_E4M3_SCALE)
+                share_amax(plan, t);
         }
     for (size_t i = 0; i < plan->count; i++)
         for (size_t j = 0; j < plan->files[i].count; j++) {
             const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
-            if (t->amax != MXQ_NO_AMAX)
+            if (t->amax != MXQ_NO_AMAX || t->shared_amax != MXQ_NO_AMAX)
                 plan->amax_bytes += t->source->end - t->source->begin;
         }
 }
@@ -295,21 +360,66 @@ static void note_source(struct mxq_plan *plan, const struct mxq_model *model)
 
 /* ------------------------------------------ The plan ------------------------------------------ */
 
-static enum mxq_io_code plan_files(struct mxq_plan *plan, const struct mxq_model *model,
-                                   const struct mxq_convert_options *options,
-                                   struct mxq_io_error *error)
+static enum mxq_io_code decide_files(struct mxq_plan *plan, const struct mxq_model *model,
+                                     const struct mxq_convert_options *options,
+                                     struct mxq_io_error *error)
 {
-    struct mxq_text recorded = {0};
-    mxq_convert_options_write(options, &recorded);
+    *plan = (struct mxq_plan){0};
+    if (model->has_hf_quant_config)
+        return mxq_io_fail(error, MXQ_IO_ALREADY_QUANTIZED,
+                           (struct mxq_io_place){model->path, MXQ_IO_NOWHERE, NULL},
+                           "the input is already quantized: it holds hf_quant_config.json");
     plan->files = calloc(model->count + 1, sizeof *plan->files);
-    enum mxq_io_code code =
-        recorded.failed || !plan->files ? mxq_io_fail_memory(error, model->path) : MXQ_IO_OK;
+    enum mxq_io_code code = plan->files ? MXQ_IO_OK : mxq_io_fail_memory(error, model->path);
     for (size_t i = 0; !code && i < model->count; i++) {
         plan->files[i].shard = &model->shards[i];
         plan->count++;
-        code = plan_file(plan, &plan->files[i], options, recorded.data, error);
+        code = decide_file(plan, &plan->files[i], options, error);
+    }
+    return code;
+}
+
+/* Sets the format of the plan. */
+static void find_format(struct mxq_plan *plan, const struct mxq_convert_options *options)
+{
+    const struct mxq_format_info *first = NULL;
+    int is_mixed = 0;
+    for (size_t i = 0; i < plan->count; i++)
+        for (size_t j = 0; j < plan->files[i].count; j++) {
+            const struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
+            if (t->decision == MXQ_QUANTIZE && !first)
+                first = &t->format;
+            is_mixed |= t->decision == MXQ_QUANTIZE && strcmp(first->name, t->format.name) != 0;
+        }
+    plan->format = first ? *first : options->format;
+    if (is_mixed)
+        plan->format.name = "mixed";
+}
+
+static enum mxq_io_code write_files(struct mxq_plan *plan, const struct mxq_model *model,
+                                    const struct mxq_convert_options *options,
+                                    struct mxq_io_error *error)
+{
+    struct mxq_text recorded = {0};
+    mxq_convert_options_write(options, &recorded);
+    enum mxq_io_code code = recorded.failed ? mxq_io_fail_memory(error, model->path) : MXQ_IO_OK;
+    for (size_t i = 0; !code && i < plan->count; i++) {
+        if (options->candidates)
+            apply_choices(&plan->files[i], options);
+        code = write_file(plan, &plan->files[i], options, recorded.data, error);
     }
     mxq_text_free(&recorded);
+    return code;
+}
+
+/* Ends the making of a plan: either all of it is there, or nothing. */
+static enum mxq_io_code finish(struct mxq_plan *plan, const struct mxq_model *model,
+                               enum mxq_io_code code, struct mxq_io_error *error)
+{
+    if (!code && plan->notes.failed)
+        code = mxq_io_fail_memory(error, model->path);
+    if (code)
+        mxq_plan_free(plan);
     return code;
 }
 
@@ -317,25 +427,35 @@ enum mxq_io_code mxq_plan_make(struct mxq_plan *plan, const struct mxq_model *mo
                                const struct mxq_convert_options *options,
                                struct mxq_io_error *error)
 {
-    *plan = (struct mxq_plan){0};
-    enum mxq_io_code code = MXQ_IO_OK;
-    if (model->has_hf_quant_config)
-        code = mxq_io_fail(error, MXQ_IO_ALREADY_QUANTIZED,
-                           (struct mxq_io_place){model->path, MXQ_IO_NOWHERE, NULL},
-                           "the input is already quantized: it holds hf_quant_config.json");
+    enum mxq_io_code code = decide_files(plan, model, options, error);
     if (!code)
-        code = plan_files(plan, model, options, error);
+        code = write_files(plan, model, options, error);
     if (!code) {
-        number_amaxes(plan);
+        find_format(plan, options);
+        number_amaxes(plan, 0);
         note_source(plan, model);
         note_fused_layers(plan);
         code = mxq_documents_make(plan, model, options, error);
     }
-    if (!code && plan->notes.failed)
-        code = mxq_io_fail_memory(error, model->path);
-    if (code)
-        mxq_plan_free(plan);
-    return code;
+    return finish(plan, model, code, error);
+}
+
+enum mxq_io_code mxq_plan_survey(struct mxq_plan *plan, const struct mxq_model *model,
+                                 const struct mxq_convert_options *options,
+                                 struct mxq_io_error *error)
+{
+    const enum mxq_io_code code = decide_files(plan, model, options, error);
+    for (size_t i = 0; !code && i < plan->count; i++)
+        for (size_t j = 0; j < plan->files[i].count; j++) {
+            struct mxq_plan_tensor *t = &plan->files[i].tensors[j];
+            if (t->decision == MXQ_QUANTIZE)
+                t->chunk = whole_rows(t, MXQ_BAND_ROWS);
+        }
+    if (!code) {
+        number_amaxes(plan, 1);
+        plan->source_bytes = plan->amax_bytes; /* what is read */
+    }
+    return finish(plan, model, code, error);
 }
 
 void mxq_plan_free(struct mxq_plan *plan)

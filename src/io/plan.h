@@ -23,8 +23,9 @@ struct mxq_plan_tensor {
     const struct mxq_scheme *scheme; /* MXQ_QUANTIZE: how that lies in the file */
     uint64_t begin[MXQ_PARTS];       /* byte in the output file of each part; [0]: of kept values */
     uint64_t bytes[MXQ_PARTS];       /* of those; 0: no such part */
-    uint64_t chunk; /* values, or bytes of a kept tensor, that are worked on at a time */
-    size_t amax;    /* which of the plan's amaxes it has, or MXQ_NO_AMAX */
+    uint64_t chunk;     /* values, or bytes of a kept tensor, that are worked on at a time */
+    size_t amax;        /* which of the plan's amaxes is its own, or MXQ_NO_AMAX */
+    size_t shared_amax; /* which is that of all layers it is fused with, or MXQ_NO_AMAX */
 };
 
 #define MXQ_NO_AMAX SIZE_MAX
@@ -52,12 +53,13 @@ struct mxq_plan {
     size_t count;
     struct mxq_document documents[MXQ_PLAN_DOCUMENTS];
     size_t document_count;
-    struct mxq_text notes; /* what the user should know, a line each */
-    uint64_t source_bytes; /* of all tensors */
-    uint64_t output_bytes; /* of all tensors */
-    size_t quantized;      /* tensors */
-    size_t amaxes;         /* that must be found first; tensors that share one are scaled alike */
-    uint64_t amax_bytes;   /* of source, to find them */
+    struct mxq_format_info format; /* of all quantized tensors, or with the name "mixed" */
+    struct mxq_text notes;         /* what the user should know, a line each */
+    uint64_t source_bytes;         /* of all tensors */
+    uint64_t output_bytes;         /* of all tensors */
+    size_t quantized;              /* tensors */
+    size_t amaxes;                 /* that must be found first */
+    uint64_t amax_bytes;           /* of source, to find them */
 };
 
 /* Returns the bytes that a tensor has in the output. */
@@ -68,5 +70,12 @@ enum mxq_io_code mxq_plan_make(struct mxq_plan *plan, const struct mxq_model *mo
                                const struct mxq_convert_options *options,
                                struct mxq_io_error *error);
 void mxq_plan_free(struct mxq_plan *plan);
+
+/* Makes a plan to look at every linear layer, of any row length, in whole bands of MXQ_BAND_ROWS rows:
+ * nothing is laid out. */
+#define MXQ_BAND_ROWS 128
+enum mxq_io_code mxq_plan_survey(struct mxq_plan *plan, const struct mxq_model *model,
+                                 const struct mxq_convert_options *options,
+                                 struct mxq_io_error *error);
 
 #endif

@@ -60,6 +60,10 @@ static const struct mxq_scheme schemes[] = {
      .weights = INT8_ARGUMENTS "\"channel\", \"dynamic\": false}",
      .activations = INT8_ARGUMENTS "\"token\", \"dynamic\": true}",
      .note = TO_VLLM ", SGLang and transformers; TensorRT-LLM would take it for FP8"},
+    {.format = "mixed",
+     .is_mixed = 1,
+     .note = "tensors have different formats, which no server loads from one folder today: the "
+             "output is for mxq and for research"},
 };
 
 static const struct mxq_scheme raw = {
@@ -83,10 +87,11 @@ static const enum mxq_dtype scale_dtypes[MXQ_SCALES] = {[MXQ_E8M0] = MXQ_DTYPE_U
                                                         [MXQ_F16_SCALE] = MXQ_DTYPE_F16,
                                                         [MXQ_E4M3_SCALE] = MXQ_DTYPE_F8_E4M3};
 
-static int is_packed(const struct mxq_format *format)
+unsigned mxq_element_bits(const struct mxq_format *format)
 {
     struct mxq_sizes sizes;
-    return !mxq_quantized_sizes(format, 1, 8, &sizes) && sizes.elements_row_bytes < 8;
+    /* Eight codes are as many bytes as one has bits. */
+    return mxq_quantized_sizes(format, 1, 8, &sizes) ? 0 : (unsigned)sizes.elements_row_bytes;
 }
 
 const struct mxq_scheme *mxq_scheme_find(const struct mxq_format_info *format)
@@ -94,7 +99,7 @@ const struct mxq_scheme *mxq_scheme_find(const struct mxq_format_info *format)
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (!strcmp(schemes[i].format, format->name))
             return &schemes[i];
-    return is_packed(&format->format) ? &raw_packed : &raw;
+    return mxq_element_bits(&format->format) < 8 ? &raw_packed : &raw;
 }
 
 static void describe_elements(const struct mxq_format *format, const struct mxq_sizes *sizes,

@@ -34,10 +34,11 @@ struct mxq_scheme {
     const char *kind;        /* compressed-tensors: "format" */
     const char *weights;     /* compressed-tensors: the arguments of weights, JSON */
     const char *activations; /* compressed-tensors: those of input activations, JSON */
+    int is_mixed;            /* each tensor has a format of its own, and its layout */
     const char *note;        /* who loads it, a line */
 };
 
-/* Returns the scheme of a format; never NULL. */
+/* Returns the scheme of a format, or of the name "mixed"; never NULL. */
 const struct mxq_scheme *mxq_scheme_find(const struct mxq_format_info *format);
 
 /* Describes the part of a quantized [N, K] tensor: dtype, shape, and its bytes as `end`.  Its name is left
@@ -45,6 +46,9 @@ const struct mxq_scheme *mxq_scheme_find(const struct mxq_format_info *format);
  * that overflows. */
 int mxq_scheme_part(const struct mxq_format *format, const struct mxq_tensor *source,
                     enum mxq_part part, struct mxq_tensor *made);
+
+/* Returns the bits of an element code. */
+unsigned mxq_element_bits(const struct mxq_format *format);
 
 /* Returns 1 when any run of blocks of a tensor may be quantized as one row: blocks lie in rows, and rows are
  * whole blocks. */

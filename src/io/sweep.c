@@ -61,7 +61,8 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file)
+struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file,
+                                       const struct mxq_format *format)
 {
     struct mxq_chunk_sizes sizes = {0};
     for (size_t i = 0; i < file->count; i++) {
@@ -73,7 +74,8 @@ struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file)
             sizes.elements = larger(sizes.elements, chunk.count);
             continue;
         }
-        const struct mxq_chunk_place place = mxq_place_chunk(&chunk, &t->format.format);
+        const struct mxq_chunk_place place =
+            mxq_place_chunk(&chunk, format ? format : &t->format.format);
         sizes.elements = larger(sizes.elements, place.elements_bytes);
         sizes.scales = larger(sizes.scales, place.scales_bytes);
     }

@@ -72,8 +72,9 @@ struct mxq_sweep {
     size_t scratch_bytes;
 };
 
-/* Returns the largest chunks of a file. */
-struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file);
+/* Returns the largest chunks of a file, in the format of each tensor or, unless NULL, in this one. */
+struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file,
+                                       const struct mxq_format *format);
 
 /* Visits every chunk of a file, or of the tensors that are wanted.  When visits fail, the failure of the first chunk is returned:
  * whichever thread it was on, and whatever else failed. */

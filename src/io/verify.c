@@ -74,7 +74,7 @@ static enum mxq_io_code compare_quantized(const struct comparison *c, const stru
     const struct mxq_chunk_place place = mxq_place_chunk(chunk, &t->format.format);
     struct mxq_quantizing q = {.options = c->options,
                                .format = &t->format.format,
-                               .amax = mxq_amax_of(t, c->amaxes),
+                               .amax = mxq_amax_of(t, &t->format.format, c->amaxes),
                                .values = values,
                                .elements = values + c->sizes.source,
                                .scales = values + c->sizes.source + c->sizes.elements,
@@ -175,8 +175,8 @@ static enum mxq_io_code compare_file(struct mxq_verification *v, const struct mx
     enum mxq_io_code code = compare_header(v, file, &output->reader, &same, error);
     if (code || !same)
         return code;
-    struct comparison c = {&v->options, &source->reader,       &output->reader,
-                           amaxes,      mxq_chunk_sizes(file), NULL};
+    struct comparison c = {
+        &v->options, &source->reader, &output->reader, amaxes, mxq_chunk_sizes(file, NULL), NULL};
     uint64_t chunks = 0;
     for (size_t i = 0; i < file->count; i++)
         chunks += mxq_count_chunks(&file->tensors[i]);
@@ -295,7 +295,18 @@ static enum mxq_io_code read_options(struct mxq_verification *v, const struct mx
         return mxq_io_fail(error, MXQ_IO_NOT_CONVERTED,
                            (struct mxq_io_place){first->path, MXQ_IO_NOWHERE, NULL},
                            "mxq did not write this file: its metadata has no mxq.options");
-    return mxq_convert_options_read(&v->options, options, version, first->path, error);
+    enum mxq_io_code code =
+        mxq_convert_options_read(&v->options, options, version, first->path, error);
+    if (code || !v->options.candidates)
+        return code;
+    for (size_t i = 0; !code && i < output->count; i++) {
+        const char *chosen = mxq_safetensors_metadata(&output->shards[i].header, "mxq.formats");
+        if (chosen)
+            code = mxq_choices_read(&v->options, chosen, output->shards[i].path, error);
+    }
+    if (code)
+        mxq_convert_options_free(&v->options);
+    return code;
 }
 
 static enum mxq_io_code allocate(struct mxq_verification *v, struct mxq_io_error *error)

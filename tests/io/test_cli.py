@@ -88,15 +88,15 @@ class Float:
                 self.codes[value] = code
         self.values = {code: value for value, code in self.codes.items()}
 
-    def encode(self, value):
-        """Rounds to nearest even, once, from the exact value, and saturates."""
+    def encode(self, value, rounding=round):
+        """Rounds once, from the exact value, to nearest even or as asked, and saturates."""
         sign = self.sign if math.copysign(1, value) < 0 else 0
         magnitude = abs(value)
         if magnitude >= self.largest:
             return sign | self.codes[self.largest]
         exponent = max(math.frexp(magnitude)[1] - 1, self.smallest_exponent)
         step = 2.0 ** (exponent - self.mantissa_bits)
-        return sign | self.codes[min(round(magnitude / step) * step, self.largest)]
+        return sign | self.codes[min(rounding(magnitude / step) * step, self.largest)]
 
     def decode(self, code):
         return math.copysign(self.values[code & ~self.sign], -1 if code & self.sign else 1)
@@ -109,8 +109,9 @@ class Integer:
         self.bits, self.step, self.largest, self.nan = 8, step, 127 * step, 0
         self.emax, self.mantissa_bits = math.frexp(self.largest)[1] - 1, 6
 
-    def encode(self, value):
-        return round(max(-self.largest, min(value, self.largest)) / self.step) & 0xFF
+    def encode(self, value, rounding=round):
+        magnitude = rounding(min(abs(value), self.largest) / self.step)
+        return int(math.copysign(magnitude, value)) & 0xFF
 
     def decode(self, code):
         return (code - 256 if code > 127 else code) * self.step
@@ -119,6 +120,21 @@ class Integer:
 CODES = {"e4m3": Float(8, 3, 7, 8, 448.0), "e5m2": Float(8, 2, 15, 15, 57344.0),
          "e3m2": Float(6, 2, 3, 4, 28.0), "e2m3": Float(6, 3, 1, 2, 7.5),
          "e2m1": Float(4, 1, 1, 2, 6.0), "mxint8": Integer(2.0**-6), "int8": Integer(1.0)}
+
+
+ROUNDINGS = {"nearest-even": round, "nearest-away": lambda x: math.floor(x + 0.5),
+             "nearest-zero": lambda x: math.ceil(x - 0.5), "toward-zero": math.floor}
+
+
+def philox(index, seed):
+    """The random word of an element: Philox4x32-10 of Salmon et al., 2011."""
+    word, mask = [index // 4 % 2**32, index // 4 >> 32, 0, 0], 2**32 - 1
+    key = [seed & mask, seed >> 32]
+    for _ in range(10):
+        a, b = 0xD2511F53 * word[0], 0xCD9E8D57 * word[2]
+        word = [(b >> 32) ^ word[1] ^ key[0], b & mask, (a >> 32) ^ word[3] ^ key[1], a & mask]
+        key = [(key[0] + 0x9E3779B9) & mask, (key[1] + 0xBB67AE85) & mask]
+    return word[index % 4]
 
 
 class Format:
@@ -391,6 +407,97 @@ class Bytes(Test):
                 self.run_ok("verify", MODEL, first)
                 self.assertIn("scheme: " + name, self.run_ok("inspect", first))
 
+    def test_edges_and_long_rows(self):
+        """Ragged blocks, many chunks, rows and bands beyond one, and rows that some formats keep."""
+        shapes = {"a": (130, 200), "b": (3, 131), "c": (2, 140001), "d": (600, 256), "e": (257, 96)}
+        tensors, state = {}, 1
+        for i, (name, shape) in enumerate(shapes.items()):
+            values = []
+            for _ in range(math.prod(shape)):
+                state = state * 69069 % 2**32
+                values.append(((state >> 24) - 127) * (state >> 20 & 7) / 64)
+            kind = ["F32", "F16", "BF16"][i % 3]
+            data = {"F32": lambda: struct.pack("<%df" % len(values), *values), "F16": lambda:
+                    struct.pack("<%de" % len(values), *values), "BF16": lambda: bf16(values)}[kind]()
+            tensors[name + "_proj.weight"] = (kind, list(shape), data)
+        source = self.path("in.safetensors")
+        write_safetensors(source, tensors)
+        for name in FORMATS:
+            with self.subTest(format=name):
+                output = self.path(name)
+                self.run_ok("convert", "--format", name, "--threads", "3", source, output)
+                self.check_contract(source, output, name)
+                self.run_ok("verify", "--threads", "2", source, output)
+                self.run_ok("verify", "--isa", "scalar", "--threads", "1", source, output)
+
+    def test_every_tensor_is_aligned(self):
+        """Whatever the order and sizes of the source, a reader that maps the file finds it aligned."""
+        source = self.path("in.safetensors")
+        write_safetensors(source, {
+            "a_proj.weight": ("BF16", [3, 33], bf16([0.5] * 99)), "b.bias": ("BF16", [3], bf16([1] * 3)),
+            "c_proj.weight": ("BF16", [5, 7], bf16([0.5] * 35)), "d": ("I64", [1], b"12345678"),
+            "e": ("F32", [1], b"1234")})
+        for name in FORMATS:
+            self.run_ok("convert", "--force", "--format", name, source, self.path("out"))
+            at = 0
+            for dtype, _, content in read_safetensors(self.path("out"))[1].values():
+                self.assertEqual(at % WIDTHS[dtype], 0)
+                at += len(content)
+
+    def test_roundings(self):
+        """Ties and what lies around them; stochastic rounding counts the elements of the tensor."""
+        steps = [i / 16 for i in range(-120, 121)] + [448.0] + [0.0] * 14
+        source, output = self.path("in.safetensors"), self.path("out.safetensors")
+        values = steps * 520  # more than one chunk
+        write_safetensors(source, {"x_proj.weight": ("BF16", [2, len(values) // 2], bf16(values))})
+        code = CODES["e4m3"]
+        for rounding, apply in ROUNDINGS.items():
+            self.run_ok("convert", "--force", "--scale", "floor", "--round", rounding, source, output)
+            scales = read_safetensors(output)[1]["x_proj.weight_scale"][2]
+            expected = bytes(code.encode(x / 2.0 ** (scales[i // 32] - 127), apply)
+                             for i, x in enumerate(steps))
+            found = read_safetensors(output)[1]["x_proj.weight"][2]
+            self.assertEqual(found, expected * 520, rounding)
+            self.run_ok("verify", source, output)
+        seen = set()
+        for seed in [0, 1, 2**53]:
+            options = ["--scale", "floor", "--round", "stochastic", "--seed", str(seed)]
+            for isa in self.isas():
+                self.run_ok("convert", "--force", *options, "--isa", isa, "--threads", "3", source,
+                            output)
+                tensors = read_safetensors(output)[1]
+                scales, found = (tensors["x_proj.weight" + end][2] for end in ["_scale", ""])
+                for begin in [0, len(values) // 2, 2**17 - 512, len(values) - 512]:
+                    for i in range(begin, begin + 512):
+                        up = lambda x: math.floor(x) + (
+                            math.floor((x - math.floor(x)) * 2**32) + philox(i, seed) >= 2**32)
+                        self.assertEqual(found[i], code.encode(
+                            values[i] / 2.0 ** (scales[i // 32] - 127), up), (i, seed, isa))
+                self.run_ok("verify", source, output)
+                seen.add(found)
+        self.assertEqual(len(seen), 3)
+
+    def test_profiles(self):
+        """Each profile goes with the formats that it knows, and says so of all others."""
+        known = {"ocp": 6, "nvidia": 6, "torchao-floor": 5, "compressed-tensors": 2, "ggml": 2,
+                 "deepseek": 2}
+        for profile, count in known.items():
+            done = 0
+            for name in FORMATS:
+                result = self.mxq("convert", "--force", "--profile", profile, "--format", name, MODEL,
+                                  self.path("out"))
+                done += result.returncode == OK
+                if result.returncode:
+                    self.assertEqual(result.returncode, USAGE)
+                    self.assertIn("profiles are", result.stderr)
+                else:
+                    self.run_ok("verify", MODEL, self.path("out"))
+            self.assertEqual(done, count, profile)
+        self.run_ok("convert", "--profile", "ocp", MODEL, self.path("a"))
+        self.run_ok("convert", "--scale", "floor", MODEL, self.path("b"))
+        files = [read_safetensors(self.path(n, "model.safetensors"))[1] for n in "ab"]
+        self.assertEqual(*files)
+
     def test_wide_types(self):
         """F32 and F16 sources, subnormals, signed zeros and extremes included."""
         rows = []
@@ -450,6 +557,24 @@ class Bytes(Test):
         self.assertEqual(total["nan"], 96)
 
 
+    def test_clamped(self):
+        values = [1.0, -2.0, math.nan, math.inf, -math.inf, 3.0] + [0.5] * 26
+        source, output = self.path("in.safetensors"), self.path("out.safetensors")
+        write_safetensors(source, {"x_proj.weight": ("BF16", [1, 32], bf16(values))})
+        for name in FORMATS:
+            if FORMATS[name].takes([1, 32]):
+                self.rejects(REJECTED, "NONFINITE", "convert", "--format", name, source, output)
+                self.run_ok("convert", "--format", name, "--nonfinite", "clamp", source, output)
+                self.run_ok("verify", source, output)
+                tensors = read_safetensors(output)[1]
+                _, _, scales = tensors["x_proj" + FORMATS[name].scales]
+                self.assertNotEqual(scales[-1], 0xFF, name)
+                os.remove(output)
+        for name in ["nvfp4", "fp8-tensor", "int8-tensor"]:
+            self.assertIn("whole tensor", self.rejects(USAGE, "USAGE", "convert", "--format", name,
+                                                       "--nonfinite", "nan", source, output))
+
+
 class Folders(Test):
     def shard(self, folder, split=2):
         """Cuts the model's file into shards with an index; returns the tensors."""
@@ -497,6 +622,71 @@ class Folders(Test):
                          {"producer": {"name": "modelopt", "version": "0.46.0"},
                           "quantization": {"quant_algo": "MXFP8", "kv_cache_quant_algo": None,
                                            "group_size": 32, "exclude_modules": kept}})
+
+    def test_configs_of_every_format(self):
+        dynamic = {"symmetric": True, "dynamic": True}
+        fp8, int8 = ({"num_bits": 8, "type": kind, "symmetric": True, "dynamic": False}
+                     for kind in ["float", "int"])
+        fp4 = {**fp8, "num_bits": 4, "zp_dtype": None}
+        groups = {
+            "fp8-tensor": ({**fp8, "strategy": "tensor"}, {**fp8, "strategy": "tensor", **dynamic}),
+            "fp8-channel": ({**fp8, "strategy": "channel"}, {**fp8, "strategy": "token", **dynamic}),
+            "int8-channel": ({**int8, "strategy": "channel"},
+                             {**int8, "strategy": "token", **dynamic}),
+            "mxfp4": ({**fp4, "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8"},
+                      None),
+            "nvfp4": ({**fp4, "strategy": "tensor_group", "group_size": 16,
+                       "scale_dtype": "torch.float8_e4m3fn"}, None)}
+        kept = ["lm_head", "model.layers.1.mlp.down_proj"]
+        for name, format in FORMATS.items():
+            self.run_ok("convert", "--format", name, "--skip", "*.1.mlp.down_proj.*", "--only",
+                        "*.1.*", MODEL, self.path(name))
+            config = self.read_json(name, "config.json")["quantization_config"]
+            self.assertEqual(config["quant_method"], format.method)
+            self.assertEqual(os.path.exists(self.path(name, "hf_quant_config.json")),
+                             name == "mxfp8")
+            for key in ["ignore", "ignored_layers", "modules_to_not_convert"]:
+                self.assertLessEqual(set(kept), set(config.get(key, kept)))
+            if format.kind:
+                weights, activations = groups[name]
+                self.assertEqual(config["format"], format.kind)
+                self.assertEqual(config["config_groups"], {"group_0": {
+                    "targets": ["Linear"], "weights": weights, "input_activations": activations,
+                    "output_activations": None}})
+                self.assertEqual(config["quantization_status"], "compressed")
+            elif format.method == "mxq":
+                self.assertEqual(config["format"], name)
+                self.assertEqual(config["weight_block_size"], list(format.block))
+        config = self.read_json("fp8-block", "config.json")["quantization_config"]
+        self.assertEqual({k: config[k] for k in ["fmt", "activation_scheme", "weight_block_size"]},
+                         {"fmt": "e4m3", "activation_scheme": "dynamic",
+                          "weight_block_size": [128, 128]})
+        self.assertEqual(config["ignored_layers"], config["modules_to_not_convert"])
+        self.assertNotIn("scale_fmt", config)
+        self.run_ok("convert", "--format", "fp8-block", "--scale", "rceil", MODEL, self.path("ue8m0"))
+        config = self.read_json("ue8m0", "config.json")["quantization_config"]
+        self.assertEqual(config["scale_fmt"], "ue8m0")
+
+    def test_fused_layers_share_a_scale(self):
+        """Wherever they lie: q/k/v and gate/up have one global scale each, as servers need."""
+        model = self.model()
+        self.shard(model, 3)
+        self.run_ok("convert", "--format", "nvfp4", model, self.path("out"))
+        self.run_ok("verify", model, self.path("out"))
+        self.run_ok("convert", "--format", "nvfp4", MODEL, self.path("whole"))
+        whole = read_safetensors(self.path("whole", "model.safetensors"))[1]
+        found = {}
+        for i in [1, 2, 3]:
+            shard = "model-%05d-of-00003.safetensors" % i
+            found.update(read_safetensors(self.path("out", shard))[1])
+        self.assertEqual(found, whole)
+        scales = {n: t[2] for n, t in whole.items() if n.endswith("global_scale")}
+        self.assertEqual(len(scales), 28)
+        for layer in range(4):
+            for part, names in [("self_attn", "qkv"), ("mlp", ["gate", "up"])]:
+                self.assertEqual(len({scales["model.layers.%d.%s.%s_proj.weight_global_scale"
+                                             % (layer, part, n)] for n in names}), 1)
+        self.assertGreater(len(set(scales.values())), 12)
 
     def test_e5m2_claims_no_server(self):
         out = self.run_ok("convert", "--format", "mxfp8-e5m2", MODEL, self.path("out"))
@@ -757,6 +947,138 @@ class Verification(Test):
         self.rejects(FAILED, "MISMATCH", "verify", other, self.out)
 
 
+class Comparison(Test):
+    """Which format suits which layer, and the choice that follows."""
+
+    def compare(self, *options):
+        return json.loads(self.run_ok("compare", "--json", *options))
+
+    def test_digits_do_not_depend_on_isa_or_threads(self):
+        expected = self.run_ok("compare", "--json", "--isa", "scalar", "--threads", "1", MODEL)
+        for isa in self.isas():
+            for threads in ["1", "2", "7"]:
+                self.assertEqual(self.run_ok("compare", "--json", "--isa", isa, "--threads", threads,
+                                             MODEL), expected)
+
+    def test_numbers_are_those_of_a_conversion(self):
+        """Each ratio is what verify finds after convert; the moments are right."""
+        report = self.compare(MODEL)
+        layers = {layer["name"]: layer for layer in report["layers"]}
+        self.assertEqual(len(layers), 28)
+        for name in FORMATS:
+            out = self.path(name)
+            self.run_ok("convert", "--format", name, MODEL, out)
+            found = json.loads(self.run_ok("verify", "--json", MODEL, out))
+            for tensor in found["tensors"]:
+                compared = layers[tensor["name"]]["formats"][name]
+                self.assertAlmostEqual(compared["sqnr_db"], tensor["sqnr_db"], places=9)
+                self.assertAlmostEqual(compared["cosine"], tensor["cosine"], places=12)
+                self.assertEqual(compared["max_abs_error"], tensor["max_abs_error"])
+            _, tensors, _ = read_safetensors(os.path.join(out, "model.safetensors"))
+            for layer in report["layers"]:
+                if name in layer["formats"]:
+                    module = layer["name"].removesuffix(".weight")
+                    size = sum(len(t[2]) for n, t in tensors.items() if n.startswith(module + "."))
+                    self.assertAlmostEqual(layer["formats"][name]["bits_per_weight"],
+                                           8 * size / math.prod(layer["shape"]), places=12)
+        _, source, _ = read_safetensors(os.path.join(MODEL, "model.safetensors"))
+        name = "model.layers.1.self_attn.k_proj.weight"
+        x = decode_values(*source[name][::2])
+        mean = math.fsum(x) / len(x)
+        variance = math.fsum((v - mean) ** 2 for v in x) / len(x)
+        fourth = math.fsum((v - mean) ** 4 for v in x) / len(x)
+        self.assertAlmostEqual(layers[name]["kurtosis"], fourth / variance**2, places=10)
+        rms = math.sqrt(math.fsum(v * v for v in x) / len(x))
+        self.assertAlmostEqual(layers[name]["rms"], rms, places=13)
+        self.assertEqual(layers[name]["amax"], max(map(abs, x)))
+        self.assertAlmostEqual(layers[name]["amax_over_rms"], max(map(abs, x)) / rms, places=10)
+
+    def test_the_best_of_a_size(self):
+        report = self.compare(MODEL)
+        for layer in report["layers"]:
+            for bits, best in layer["best"].items():
+                rivals = {n: f["sqnr_db"] for n, f in layer["formats"].items()
+                          if FORMATS[n].code.bits == int(bits)}
+                self.assertEqual(best, max(rivals, key=rivals.get))
+        self.assertEqual(sum(report["total"]["wins"].values()), 3 * 28)
+        text = self.run_ok("compare", "--formats", "mxfp8,int8-channel", "--only", "*.q_proj.weight",
+                           MODEL)
+        self.assertIn("model.layers.*.self_attn.q_proj.weight", text)
+        self.assertNotIn("k_proj", text)
+        self.assertNotIn("mxfp4", text)
+        self.assertIn("*", text)
+
+    def test_outliers_turn_the_tables(self):
+        """INT8 is better on even weights, FP8 where a few are large."""
+        even = [((i * 37 % 101) - 50) / 64 for i in range(4096)]
+        uneven = [v * (300 if i % 509 == 3 else 1) for i, v in enumerate(even)]
+        source = self.path("in.safetensors")
+        write_safetensors(source, {"even.weight": ("F32", [4, 1024], struct.pack("<4096f", *even)),
+                                   "uneven.weight": ("F32", [4, 1024],
+                                                     struct.pack("<4096f", *uneven))})
+        layers = self.compare("--formats", "fp8-channel,int8-channel", source)["layers"]
+        self.assertEqual([layer["best"]["8"] for layer in layers], ["int8-channel", "fp8-channel"])
+        self.assertLess(layers[0]["kurtosis"], 3)
+        self.assertGreater(layers[1]["kurtosis"], 30)
+
+    def test_auto(self):
+        """The smallest format that reaches the bound; what none reaches is kept."""
+        report = self.compare(MODEL)
+        for bound in [19.0, 20.42, 31.5, 45.3, 99]:
+            out = self.path("auto-%s" % bound)
+            plan = json.loads(self.run_ok("convert", "--json", "--auto", "--min-sqnr", str(bound),
+                                          MODEL, out))
+            chosen = {t["name"]: t.get("format") for t in plan["tensors"]}
+            reasons = {t["name"]: t.get("reason") for t in plan["tensors"]}
+            for layer in report["layers"]:
+                fits = [(f["bits_per_weight"], -f["sqnr_db"], n) for n, f in
+                        layer["formats"].items() if f["sqnr_db"] >= bound]
+                expected = min(fits)[2] if fits else None
+                self.assertEqual(chosen[layer["name"]], expected)
+                self.assertEqual(reasons[layer["name"]], None if fits else "sqnr")
+            self.run_ok("verify", MODEL, out)
+            metadata, _, _ = read_safetensors(os.path.join(out, "model.safetensors"))
+            self.assertEqual(json.loads(metadata["mxq.formats"]),
+                             {n: f for n, f in chosen.items() if f})
+            kinds = {f for f in chosen.values() if f}
+            with open(os.path.join(out, "config.json")) as f:
+                config = json.load(f)["quantization_config"]
+            if len(kinds) > 1:
+                self.assertEqual((config["quant_method"], config["format"]), ("mxq", "mixed"))
+                self.assertEqual({n + ".weight": f for n, f in config["formats"].items()},
+                                 json.loads(metadata["mxq.formats"]))
+        out = self.path("one")
+        self.run_ok("convert", "--auto", "--min-sqnr", "30", "--formats", "fp8-block", MODEL, out)
+        with open(os.path.join(out, "config.json")) as f:
+            self.assertEqual(json.load(f)["quantization_config"]["quant_method"], "fp8")
+
+    def test_auto_is_the_same_on_every_isa(self):
+        options = ["--auto", "--min-sqnr", "20.42", "--quiet"]
+        self.run_ok("convert", *options, MODEL, self.path("first"))
+        _, first, _ = read_safetensors(self.path("first", "model.safetensors"))
+        for isa in self.isas():
+            for threads in ["1", "7"]:
+                self.run_ok("convert", *options, "--force", "--isa", isa, "--threads", threads, MODEL,
+                            self.path("out"))
+                self.assertEqual(read_safetensors(self.path("out", "model.safetensors"))[1], first)
+
+    def test_choices_are_checked(self):
+        """Choices that were tampered with are differences, or none that are known."""
+        source, out = os.path.join(MODEL, "model.safetensors"), self.path("out")
+        self.run_ok("convert", "--auto", "--min-sqnr", "30", "--formats", "mxfp8,mxint8", source, out)
+        with open(out, "rb") as f:
+            content = f.read()
+        chosen, bound = b'"mxint8\\"}', b'"min_sqnr\\":30'
+        for old, new, status, code in [(chosen, b'"mxfp4\\" }', REJECTED, "NOT_CONVERTED"),
+                                       (chosen, b'"mxint8\\",', REJECTED, "NOT_CONVERTED"),
+                                       (chosen, b'"mxfp8\\" }', FAILED, "MISMATCH"),
+                                       (bound, b'"min_sqnr\\":45', FAILED, "MISMATCH")]:
+            self.assertTrue(old in content)
+            with open(out, "wb") as f:
+                f.write(content.replace(old, new))
+            self.rejects(status, code, "verify", source, out)
+
+
 class Errors(Test):
     def limited(self, bytes):
         def limit():
@@ -773,6 +1095,25 @@ class Errors(Test):
                           ["convert", "--format", "e9", MODEL, self.path("out")],
                           ["convert", "--scale=log2", MODEL, self.path("out")],
                           ["convert", "--nonfinite", "0", MODEL, self.path("out")],
+                          ["convert", "--round", "up", MODEL, self.path("out")],
+                          ["convert", "--profile", "x", MODEL, self.path("out")],
+                          ["convert", "--seed", "1", MODEL, self.path("out")],
+                          ["convert", "--round", "stochastic", "--seed", "-1", MODEL, "x"],
+                          ["convert", "--round", "stochastic", "--seed", str(2**53 + 1), MODEL, "x"],
+                          ["convert", "--profile", "ocp", "--scale", "floor", MODEL, "x"],
+                          ["convert", "--profile", "ggml", MODEL, self.path("out")],
+                          ["convert", "--format", "nvfp4", "--scale", "floor", MODEL, "x"],
+                          ["convert", "--format", "fp8-block", "--scale", "ct", MODEL, "x"],
+                          ["convert", "--auto", MODEL, self.path("out")],
+                          ["convert", "--min-sqnr", "30", MODEL, self.path("out")],
+                          ["convert", "--formats", "mxfp8", MODEL, self.path("out")],
+                          ["convert", "--auto", "--min-sqnr", "much", MODEL, self.path("out")],
+                          ["convert", "--auto", "--min-sqnr", "9", "--formats", "x,mxfp8", MODEL, "x"],
+                          ["convert", "--auto", "--min-sqnr", "9", "--formats", "", MODEL, "x"],
+                          ["convert", "--auto", "--min-sqnr", "9", "--format", "mxfp8", MODEL, "x"],
+                          ["convert", "--auto", "--min-sqnr", "9", "--scale", "ct", MODEL, "x"],
+                          ["compare"], ["compare", "--formats", "mxfp9", MODEL],
+                          ["compare", "--nonfinite", "nan", MODEL], ["compare", MODEL, MODEL],
                           ["convert", "--isa", "mmx", MODEL, self.path("out")],
                           ["verify", "--isa", "mmx", MODEL, MODEL], ["isa", "--isa", "mmx"],
                           ["convert", MODEL, self.path("out"), "more"],
@@ -782,7 +1123,7 @@ class Errors(Test):
 
     def test_help(self):
         for arguments in [["--help"], ["convert", "--help"], ["verify", "-h"],
-                          ["inspect", "--help"], ["isa", "--help"]]:
+                          ["inspect", "--help"], ["compare", "--help"], ["isa", "--help"]]:
             out = self.run_ok(*arguments)
             self.assertIn("Usage: mxq", out)
             self.assertIn("Example", out)

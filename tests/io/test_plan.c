@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "convert.h"
+#include "survey.h"
 #include "verify.h"
 #include "workers.h"
 
@@ -206,7 +207,26 @@ WRAP(char *, strdup, (const char *text), (text))
 WRAP(char *, strndup, (const char *text, size_t size), (text, size))
 
 static const char *source_path; /* a model folder */
+static const char *format_name; /* what it is converted to; NULL: what a survey chooses */
+static const char *only;        /* which tensors are quantized; NULL: all */
 static struct mxq_workers workers = {NULL, 1};
+
+static enum mxq_io_code choose_all(struct mxq_convert_options *options,
+                                   const struct mxq_model *model, struct mxq_io_error *error)
+{
+    static const struct mxq_monitor monitor = {0};
+    struct mxq_survey survey;
+    assert_true(mxq_find_formats("mxfp4,nvfp4,mxfp6-e2m3", &options->candidates));
+    options->min_sqnr = 20.42;
+    enum mxq_io_code code = mxq_survey_begin(&survey, model, options, error);
+    if (code)
+        return code;
+    code = mxq_survey_run(&survey, model, options, &workers, &monitor, error);
+    if (!code)
+        code = mxq_survey_choose(&survey, options, error);
+    mxq_survey_end(&survey);
+    return code;
+}
 
 static enum mxq_io_code convert_all(const char *output, struct mxq_io_error *error)
 {
@@ -217,9 +237,18 @@ static enum mxq_io_code convert_all(const char *output, struct mxq_io_error *err
     struct mxq_target target;
     if (!mxq_convert_options_init(&options))
         return mxq_io_fail_memory(error, NULL);
+    if (format_name)
+        assert_true(mxq_find_format(format_name, &options.format));
+    if (only && !mxq_globs_add(&options.only, only)) {
+        mxq_convert_options_free(&options);
+        return mxq_io_fail_memory(error, NULL);
+    }
     enum mxq_io_code code = mxq_model_open(&model, source_path, error);
     if (!code) {
-        code = mxq_plan_make(&plan, &model, &options, error);
+        if (!format_name)
+            code = choose_all(&options, &model, error);
+        if (!code)
+            code = mxq_plan_make(&plan, &model, &options, error);
         if (!code) {
             code = mxq_target_open(&target, output, &model, 0, error);
             if (!code)
@@ -284,14 +313,19 @@ static void fail_each_allocation(enum mxq_io_code (*run)(const char *output,
 static void every_failed_allocation_is_reported(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/mxq-test-XXXXXX";
-    char output[64], command[128];
-    assert_non_null(mkdtemp(folder));
-    snprintf(output, sizeof output, "%s/out", folder);
-    fail_each_allocation(convert_all, output);
-    fail_each_allocation(verify_all, output);
-    snprintf(command, sizeof command, "ls -A %s | grep -vx out; rm -r %s", folder, folder);
-    assert_int_equal(system(command), 0);
+    static const char *const formats[] = {"mxfp8", "nvfp4", "fp8-block", NULL};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        char folder[] = "/tmp/mxq-test-XXXXXX";
+        char output[64], command[128];
+        format_name = formats[i];
+        only = i ? "*.layers.[01].self_attn.*" : NULL; /* it takes long enough */
+        assert_non_null(mkdtemp(folder));
+        snprintf(output, sizeof output, "%s/out", folder);
+        fail_each_allocation(convert_all, output);
+        fail_each_allocation(verify_all, output);
+        snprintf(command, sizeof command, "ls -A %s | grep -vx out; rm -r %s", folder, folder);
+        assert_int_equal(system(command), 0);
+    }
 }
 
 /* --------------------------------- Threads, races, surprises ---------------------------------- */
