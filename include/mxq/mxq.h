@@ -427,6 +427,26 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_quantize_both(const struct mxq_quantiz
                                                         const struct mxq_quantize_options *options,
                                                         struct mxq_error *error);
 
+/* Finds the percentile of |x| over a matrix, exactly: the smallest magnitude m of x such that at least
+ *
+ *     ceil(percent / 100 * count)          in exact arithmetic, count being that of the finite values
+ *
+ * finite values have |x| <= m.  100 gives the largest, 50 the (lower) median.  NaNs and infinities are left
+ * out.  The result is meant for options.amax: larger magnitudes then saturate.
+ *
+ *   x          in   read two times in BF16 and F16, three times in F32
+ *   percent    in   above 0, at most 100
+ *   magnitude  out
+ *   parallel   in   NULL: this thread
+ *   error      out  may be NULL
+ *
+ * Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_SHAPE (also for an empty x), or MXQ_ERR_NONFINITE when no value is
+ * finite. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_percentile(const struct mxq_matrix *x, double percent,
+                                                     float *magnitude,
+                                                     const struct mxq_parallel *parallel,
+                                                     struct mxq_error *error);
+
 /* mxq_dequantize() converts back:
  *
  *     y = element * scale                  E8M0: 2^(scale - 127), exact in F32
@@ -446,6 +466,52 @@ MXQ_API MXQ_NODISCARD enum mxq_status mxq_dequantize(const struct mxq_matrix *y,
                                                      const struct mxq_quantized *q,
                                                      const struct mxq_parallel *parallel,
                                                      struct mxq_error *error);
+
+/* ============================================================================================== */
+/*                                             Layouts                                            */
+/* ============================================================================================== */
+
+/* Other places for the same codes and scales, as other programs want them.
+ *
+ *   layout         format                      bytes
+ *   interleaved    1 x g blocks but NVFP4      for each block, row-major: its scale, then its g codes,
+ *                                              packed as in a row: 33 bytes in MXFP8, 25 in MXFP6, 17 in MXFP4
+ *   ggml           MXFP4                       block_mxfp4: the scale, then 16 bytes, of which byte j has
+ *                                              code j in its lower and code j + 16 in its upper half
+ *                  INT8, F16 scales, 1 x 32    block_q8_0: the scale, then 32 codes, as interleaved
+ *   scales 128x4   scales of one byte, 1 x g   the scales alone, in tiles of 128 rows x 4 scales, as Blackwell's
+ *                                              tensor cores read them; tiles row-major, 512 bytes each.  Scale (r, c)
+ *                                              of a tile is byte (r % 32) * 16 + (r / 32) * 4 + c; what a tile
+ *                                              has beyond the matrix is 0x00
+ *
+ * A tensor scale is not part of any.  For the first two cols must be a multiple of g. */
+enum mxq_layout { MXQ_LAYOUT_INTERLEAVED = 0, MXQ_LAYOUT_GGML, MXQ_LAYOUT_SCALES_128X4 };
+#define MXQ_LAYOUTS 3
+
+/* Computes the bytes of rows x cols values in a layout.  Returns MXQ_OK, MXQ_ERR_ARGUMENT, MXQ_ERR_FORMAT
+ * when the layout does not hold this format, or MXQ_ERR_SHAPE when cols is no multiple of the block where it
+ * must be, or a size overflows size_t. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_layout_bytes(enum mxq_layout layout,
+                                                       const struct mxq_format *format, size_t rows,
+                                                       size_t cols, size_t *bytes);
+
+/* mxq_layout_pack() writes a quantized matrix in a layout, mxq_layout_unpack() reads it back.  Codes and
+ * scales move unchanged and unchecked.  MXQ_LAYOUT_SCALES_128X4 leaves the elements alone.
+ *
+ *   out, in   out, in  mxq_layout_bytes() bytes, of any alignment
+ *   bytes     in       how many there are at least; any more are not touched
+ *   q         in, out  format, shape and strides are always the caller's
+ *   error     out      may be NULL
+ *
+ * Returns what mxq_layout_bytes() returns, MXQ_ERR_SHAPE also when bytes is too small, or
+ * MXQ_ERR_OVERLAP. */
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_layout_pack(void *out, size_t bytes,
+                                                      enum mxq_layout layout,
+                                                      const struct mxq_quantized *q,
+                                                      struct mxq_error *error);
+MXQ_API MXQ_NODISCARD enum mxq_status mxq_layout_unpack(const struct mxq_quantized *q,
+                                                        enum mxq_layout layout, const void *in,
+                                                        size_t bytes, struct mxq_error *error);
 
 /* ============================================================================================== */
 /*                                          Packed weights                                        */
