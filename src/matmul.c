@@ -22,7 +22,7 @@
 #define TASK_COLS   ((size_t)TASK_PANELS * MXQ_PANEL)
 #define WHOLE_ROWS                                                                                 \
     192 /* so many rows of sums are small beside a task's x: it keeps them for all of k */
-#define STACK_ROWS 64 /* rows of a task that keeps its sums on the stack, at most */
+#define STACK_ROWS 32 /* rows of a task that keeps its sums on the stack, at most */
 #define GROUP_ROWS 64 /* and whose groups are summed at a time */
 
 /* Sums in scratch, in values.  A wide y is worked through in slabs of so much. */

@@ -426,10 +426,11 @@ static void fold_keeps_the_group(float *y, size_t y_stride, float *group, size_t
                                  const void *x_scale, size_t x_stride_bytes, const void *w_scale,
                                  size_t w_stride_bytes, size_t rows, size_t panels)
 {
-    const float first = group[0];
+    const float first = panels ? group[0] : 0;
     mxq_fold_f32_scalar(y, y_stride, group, group_stride, x_scale, x_stride_bytes, w_scale,
                         w_stride_bytes, rows, panels);
-    group[0] = first;
+    if (panels)
+        group[0] = first;
 }
 
 static void output_rounds_twice(void *y, const float *acc, const float *bias, size_t groups)
