@@ -12,7 +12,7 @@
 #define COLUMN_unpack   avx512
 #define COLUMN_quantize avx512
 #define COLUMN_columns  avx512
-#define COLUMN_mse      scalar
+#define COLUMN_mse      avx512
 #define COLUMN_encode   avx512
 #define COLUMN_divide   avx512
 #define COLUMN_multiply avx512

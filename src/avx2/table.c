@@ -11,7 +11,7 @@
 #define COLUMN_unpack   avx2
 #define COLUMN_quantize avx2
 #define COLUMN_columns  avx2
-#define COLUMN_mse      scalar
+#define COLUMN_mse      avx2
 #define COLUMN_encode   avx2
 #define COLUMN_divide   avx2
 #define COLUMN_multiply avx2

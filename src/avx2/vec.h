@@ -134,6 +134,13 @@ MXQ_INLINE void vec_add_squares(vec_pd sum[2], vec_ps v, int half)
     sum[1] = _mm256_add_pd(sum[1], _mm256_mul_pd(high, high));
 }
 
+MXQ_INLINE float vec_sum_ps(vec_ps a)
+{
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+
 MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
 {
     vec_store(p, _mm256_unpacklo_epi64(w01, w23));

@@ -143,6 +143,15 @@ MXQ_INLINE void vec_add_squares(vec_pd sum[1], vec_ps v, int half)
     sum[0] = _mm512_add_pd(sum[0], _mm512_mul_pd(high, high));
 }
 
+MXQ_INLINE float vec_sum_ps(vec_ps a)
+{
+    const __m256 high = _mm256_castsi256_ps(_mm512_extracti64x4_epi64(vec_of_ps(a), 1));
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), high);
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+
 /* Two factors, eight lanes each. */
 MXQ_INLINE vec_ps vec_factors(const float *factor, size_t i)
 {

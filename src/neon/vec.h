@@ -163,6 +163,11 @@ MXQ_INLINE void vec_add_squares(vec_pd sum[4], vec_ps v, int half)
     sum[2 * half + 1] = vaddq_f64(sum[2 * half + 1], vmulq_f64(high, high));
 }
 
+MXQ_INLINE float vec_sum_ps(vec_ps a)
+{
+    return vaddvq_f32(a);
+}
+
 MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
 {
     const uint64x2_t a = vreinterpretq_u64_u32(w01), b = vreinterpretq_u64_u32(w23);

@@ -17,7 +17,7 @@
 #define COLUMN_unpack   neon
 #define COLUMN_quantize neon
 #define COLUMN_columns  neon
-#define COLUMN_mse      scalar
+#define COLUMN_mse      neon
 #define COLUMN_encode   neon
 #define COLUMN_divide   neon
 #define COLUMN_multiply neon

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mse.c -- the better of two E8M0 scales, AVX2 column. */
+#include "avx2/vec.h"
+
+#include "lanes/mse.h"
+
+#define MXQ_ELEMENT(E, e, ...) MSE_KERNEL(mxq_mse_##e##_f32_avx2, MXQ_##E)
+#include "elements.def"
