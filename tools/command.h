@@ -115,8 +115,8 @@ int take_run_option(struct run_options *options, const char *name, const char *v
 /* Takes a bound of the signal-to-noise ratio.  Returns 0 after it has reported that it is bad. */
 int take_decibels(double *number, const char *value);
 
-/* options.c: takes one of the options of a conversion.  Returns 0 after it has reported that its value is
- * bad, 1 when all is well, -1 when it is none of them. */
+/* options.c: takes one of the options of a conversion.  Returns 0 after it has reported that its
+ * value is bad, 1 when all is well, -1 when it is none of them. */
 int take_convert_option(struct mxq_convert_options *options, const char *name, const char *value);
 
 /* Takes --isa into effect.  Returns 0 or an exit status. */

@@ -131,7 +131,7 @@ static void write_outliers(struct mxq_text *text, const struct groups *groups)
     table_write(&table, text);
 }
 
-/* Returns the first candidate from `first` on whose elements have so many bits, or candidate_count. */
+/* Returns the first candidate from `first` on of so many element bits, or candidate_count. */
 static size_t next_of_size(const struct mxq_survey *survey, size_t first, unsigned bits)
 {
     while (first < survey->candidate_count && survey->candidates[first].element_bits != bits)

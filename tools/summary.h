@@ -8,8 +8,8 @@
 /* A table of all tensors.  Those that differ only in numbers, as layers do, share a line. */
 void write_plan_table(struct mxq_text *text, const struct mxq_plan *plan);
 
-/* "model.layers.11.mlp.up_proj.weight" becomes "model.layers.*.mlp.up_proj.weight", in memory that the caller
- * frees; NULL without memory. */
+/* "model.layers.11.mlp.up_proj.weight" becomes "model.layers.*.mlp.up_proj.weight", in memory that
+ * the caller frees; NULL without memory. */
 char *name_pattern(const char *name);
 
 /* The members "source_bytes", "output_bytes", "quantized", "kept", "notes" and "tensors", without

@@ -108,7 +108,8 @@ static const struct mxq_plan_tensor *find_below(const struct mxq_verification *v
     return found;
 }
 
-/* Formats were chosen by sums over bands of rows, these are over chunks: the last digits may differ. */
+/* Formats were chosen by sums over bands of rows, these are over chunks: the last digits may
+ * differ. */
 #define SUMS_DIFFER 1e-9
 
 static int report(const struct arguments *a, const struct mxq_verification *v)

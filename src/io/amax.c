@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amax.c -- looks for the largest magnitude as an integer: the order of bits is that of magnitudes. */
+/* amax.c -- looks for the largest magnitude as an integer: bits have the order of magnitudes. */
 #include "amax.h"
 
 #include <stdatomic.h>

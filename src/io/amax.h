@@ -5,8 +5,8 @@
 
 #include "sweep.h"
 
-/* Finds each of plan->amaxes: the largest finite magnitude of all tensors that have it.  On success the
- * caller frees *amaxes; on failure there is nothing to free. */
+/* Finds each of plan->amaxes: the largest finite magnitude of all tensors that have it.  On success
+ * the caller frees *amaxes; on failure there is nothing to free. */
 enum mxq_io_code mxq_find_amaxes(const struct mxq_model *model, const struct mxq_plan *plan,
                                  const struct mxq_workers *workers,
                                  const struct mxq_monitor *monitor, float **amaxes,

@@ -25,8 +25,8 @@ struct mxq_quantizing {
     struct mxq_statistics *statistics; /* out; NULL: none */
 };
 
-/* Quantizes a chunk, as every conversion and verification does.  A NaN or an infinity fails as the options
- * say. */
+/* Quantizes a chunk, as every conversion and verification does.  A NaN or an infinity fails as the
+ * options say. */
 enum mxq_io_code mxq_quantize_chunk(struct mxq_quantizing *q, const struct mxq_chunk *chunk,
                                     const char *path, struct mxq_io_error *error);
 

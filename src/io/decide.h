@@ -20,7 +20,7 @@
     MXQ_DECISION(KEEP_DTYPE,      "dtype",      "not F32, BF16 or F16")                            \
     MXQ_DECISION(KEEP_EMPTY,      "empty",      "empty")                                           \
     MXQ_DECISION(KEEP_ROW_LENGTH, "row_length", "rows are no whole blocks")                 \
-    MXQ_DECISION(KEEP_SQNR,       "sqnr",       "no format reaches --min-sqnr")                     \
+    MXQ_DECISION(KEEP_SQNR,       "sqnr",       "no format reaches --min-sqnr")                    \
     MXQ_DECISION(KEEP_SKIP,       "skip",       "matches --skip")                                  \
     MXQ_DECISION(KEEP_ONLY,       "only",       "matches no --only")
 /* clang-format on */

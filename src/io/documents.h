@@ -5,7 +5,7 @@
 
 #include "plan.h"
 
-/* Adds the documents of a folder, and what to say of its readers, to a plan whose files are complete. */
+/* Adds a folder's documents, and what to say of its readers, to a plan whose files are complete. */
 enum mxq_io_code mxq_documents_make(struct mxq_plan *plan, const struct mxq_model *model,
                                     const struct mxq_convert_options *options,
                                     struct mxq_io_error *error);

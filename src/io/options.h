@@ -7,9 +7,10 @@
  *     {"format":"mxfp8","scale":"default","round":"nearest-even","nonfinite":"error",
  *      "skip":["GLOB"],"only":["GLOB"]}
  *
- * "round":"stochastic" is followed by "seed":N; "scale" and "round" are replaced by "profile":"NAME" where
- * one sets them.  Where the format was chosen for each tensor, "format":"auto" is followed by "min_sqnr":DB
- * and "formats":["NAME"], and the metadata key "mxq.formats" of each file has the choices:
+ * "round":"stochastic" is followed by "seed":N; "scale" and "round" are replaced by
+ * "profile":"NAME" where one sets them.  Where the format was chosen for each tensor,
+ * "format":"auto" is followed by "min_sqnr":DB and "formats":["NAME"], and the metadata key
+ * "mxq.formats" of each file has the choices:
  *
  *     {"TENSOR":"NAME"} */
 #ifndef MXQ_IO_OPTIONS_H
@@ -49,16 +50,16 @@ struct mxq_convert_options {
 /* The largest integer that every reader of JSON keeps. */
 #define MXQ_MAX_SEED (UINT64_C(1) << 53)
 
-/* Fills in the defaults: mxfp8, default scales, nearest even, error, this version.  Returns 0 without
- * memory. */
+/* Fills in the defaults: mxfp8, default scales, nearest even, error, this version.  Returns 0
+ * without memory. */
 int mxq_convert_options_init(struct mxq_convert_options *options);
 void mxq_convert_options_free(struct mxq_convert_options *options);
 
 /* Adds a copy of a pattern.  Returns 0 when memory runs out. */
 int mxq_globs_add(struct mxq_globs *globs, const char *pattern);
 
-/* Names as options and files spell them, by enumerator or index: "rceil", "nearest-even", "nan", "mxfp8".
- * NULL past the last one. */
+/* Names as options and files spell them, by enumerator or index: "rceil", "nearest-even", "nan",
+ * "mxfp8". NULL past the last one. */
 typedef const char *mxq_name_fn(size_t index);
 mxq_name_fn mxq_format_name, mxq_scale_mode_name, mxq_rounding_name, mxq_nonfinite_name;
 

@@ -220,7 +220,8 @@ static enum mxq_io_code write_file(struct mxq_plan *plan, struct mxq_plan_file *
 
 /* ---------------------------------------- Fused layers ---------------------------------------- */
 
-/* Layers that servers fuse into one: all of them must be quantized, or none, and with one tensor scale. */
+/* Layers that servers fuse into one: all of them must be quantized, or none, and with one tensor
+ * scale. */
 #define MOST_FUSED 3
 static const char *const fused[][MOST_FUSED] = {
     {"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj", NULL}, {"w1", "w3", NULL}};
@@ -237,8 +238,8 @@ static struct mxq_plan_tensor *find_tensor(const struct mxq_plan *plan, const ch
     return NULL;
 }
 
-/* Returns the bytes of the path in front of a member of a fused group, "model.layers.0.mlp." in front of
- * "up_proj.weight", and the group; or SIZE_MAX. */
+/* Returns the bytes of the path in front of a member of a fused group, "model.layers.0.mlp." in
+ * front of "up_proj.weight", and the group; or SIZE_MAX. */
 static size_t find_group(const char *name, size_t *group)
 {
     const size_t bytes = strlen(name);
@@ -255,8 +256,8 @@ static size_t find_group(const char *name, size_t *group)
     return SIZE_MAX;
 }
 
-/* Finds the tensors that servers fuse with one, itself among them, in the order of the group.  Returns how
- * many there are: 0 when it is no member of a group. */
+/* Finds the tensors that servers fuse with one, itself among them, in the order of the group.
+ * Returns how many there are: 0 when it is no member of a group. */
 static size_t find_fused(struct mxq_plan *plan, const struct mxq_plan_tensor *t,
                          struct mxq_plan_tensor *members[MOST_FUSED])
 {
@@ -274,7 +275,8 @@ static size_t find_fused(struct mxq_plan *plan, const struct mxq_plan_tensor *t,
     return count;
 }
 
-/* Numbers the amax that a tensor shares with those it is fused with, but for ones that the user keeps. */
+/* Numbers the amax that a tensor shares with those it is fused with, but for ones that the user
+ * keeps. */
 static void share_amax(struct mxq_plan *plan, struct mxq_plan_tensor *t)
 {
     struct mxq_plan_tensor *members[MOST_FUSED];
@@ -287,8 +289,8 @@ static void share_amax(struct mxq_plan *plan, struct mxq_plan_tensor *t)
             members[m]->shared_amax = t->shared_amax;
 }
 
-/* Numbers the amaxes that quantizing needs, or both of every tensor.  Fused layers share the tensor scale of
- * E4M3 scales. */
+/* Numbers the amaxes that quantizing needs, or both of every tensor.  Fused layers share the tensor
+ * scale of E4M3 scales. */
 static void number_amaxes(struct mxq_plan *plan, int is_survey)
 {
     for (size_t i = 0; i < plan->count; i++)

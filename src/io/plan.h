@@ -4,10 +4,10 @@
  * Converting, verifying and a dry run share one plan: which tensor is quantized and which is kept
  * and why, where every byte of the output will be, and the text of every generated file.
  *
- * A quantized tensor becomes the parts that scheme.h describes, and a folder the text of its index and,
- * where it has a config.json, that with a "quantization_config".  Data lies in a file by the width of its
- * type, widest first, and then as in the source: so every tensor is aligned to its type, which readers that
- * map the file need. */
+ * A quantized tensor becomes the parts that scheme.h describes, and a folder the text of its index
+ * and, where it has a config.json, that with a "quantization_config".  Data lies in a file by the
+ * width of its type, widest first, and then as in the source: so every tensor is aligned to its
+ * type, which readers that map the file need. */
 #ifndef MXQ_IO_PLAN_H
 #define MXQ_IO_PLAN_H
 
@@ -71,8 +71,8 @@ enum mxq_io_code mxq_plan_make(struct mxq_plan *plan, const struct mxq_model *mo
                                struct mxq_io_error *error);
 void mxq_plan_free(struct mxq_plan *plan);
 
-/* Makes a plan to look at every linear layer, of any row length, in whole bands of MXQ_BAND_ROWS rows:
- * nothing is laid out. */
+/* Makes a plan to look at every linear layer, of any row length, in whole bands of MXQ_BAND_ROWS
+ * rows: nothing is laid out. */
 #define MXQ_BAND_ROWS 128
 enum mxq_io_code mxq_plan_survey(struct mxq_plan *plan, const struct mxq_model *model,
                                  const struct mxq_convert_options *options,

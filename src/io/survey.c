@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* survey.c -- quantizes each band of rows to every candidate, and adds up in the order of the bands. */
+/* survey.c -- quantizes each band of rows to every candidate, and adds up in their order. */
 #include "survey.h"
 
 #include <math.h>

@@ -14,8 +14,8 @@ struct mxq_moments {
 /* sqrt(mean of x^2); 0 without values. */
 double mxq_rms(const struct mxq_moments *moments);
 
-/* The fourth central moment over the square of the second: 3 for a Gaussian, large with outliers; 0 where
- * all values are equal. */
+/* The fourth central moment over the square of the second: 3 for a Gaussian, large with outliers; 0
+ * where all values are equal. */
 double mxq_kurtosis(const struct mxq_moments *moments);
 
 void mxq_moments_add(struct mxq_moments *sum, const struct mxq_moments *more);
@@ -43,8 +43,8 @@ struct mxq_survey {
     struct mxq_statistics *statistics; /* [layer][candidate] */
 };
 
-/* Prepares a survey of options->candidates; both arguments must outlive it.  On failure nothing is left to
- * free. */
+/* Prepares a survey of options->candidates; both arguments must outlive it.  On failure nothing is
+ * left to free. */
 enum mxq_io_code mxq_survey_begin(struct mxq_survey *survey, const struct mxq_model *model,
                                   const struct mxq_convert_options *options,
                                   struct mxq_io_error *error);
@@ -62,12 +62,13 @@ int mxq_was_measured(const struct mxq_statistics *statistics);
 /* Bits for each weight of a layer in a format, scales counted. */
 double mxq_bits_per_weight(const struct mxq_format *format, const struct mxq_tensor *tensor);
 
-/* Returns the candidate with the best ratio among those of so many element bits, or candidate_count. */
+/* Returns the candidate with the best ratio among those of so many element bits, or
+ * candidate_count. */
 size_t mxq_best_candidate(const struct mxq_survey *survey, const struct mxq_statistics *statistics,
                           unsigned element_bits);
 
-/* Chooses for each layer the smallest candidate whose ratio is at least options->min_sqnr, of equally small
- * ones the best.  Layers without one get none. */
+/* Chooses for each layer the smallest candidate whose ratio is at least options->min_sqnr, of
+ * equally small ones the best.  Layers without one get none. */
 enum mxq_io_code mxq_survey_choose(const struct mxq_survey *survey,
                                    struct mxq_convert_options *options, struct mxq_io_error *error);
 

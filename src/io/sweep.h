@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sweep.h -- goes over the tensors of one planned file in chunks, with threads.
  *
- * A chunk is a run of values of a tensor that is quantized, or of bytes of one that is kept.  It is whole
- * blocks: a run of them where they lie in rows, else whole rows.  The cut depends on the file and the
- * format alone, so that sums over chunks, taken in order, do not depend on threads.  Each thread takes the
- * next chunk and works in memory of its own. */
+ * A chunk is a run of values of a tensor that is quantized, or of bytes of one that is kept.  It is
+ * whole blocks: a run of them where they lie in rows, else whole rows.  The cut depends on the file
+ * and the format alone, so that sums over chunks, taken in order, do not depend on threads.  Each
+ * thread takes the next chunk and works in memory of its own. */
 #ifndef MXQ_IO_SWEEP_H
 #define MXQ_IO_SWEEP_H
 
 #include "plan.h"
 
-/* Values of a chunk, unless whole rows are more: 512 KiB of F32.  Source, elements and scales stay in the second-level cache
- * between reading, quantizing and writing, and 64 threads stay below 64 MiB. */
+/* Values of a chunk, unless whole rows are more: 512 KiB of F32.  Source, elements and scales stay
+ * in the second-level cache between reading, quantizing and writing, and 64 threads stay below 64
+ * MiB. */
 #define MXQ_CHUNK_VALUES (128u << 10)
 #define MXQ_CHUNK_BYTES  (4 * MXQ_CHUNK_VALUES)
 
@@ -72,12 +73,12 @@ struct mxq_sweep {
     size_t scratch_bytes;
 };
 
-/* Returns the largest chunks of a file, in the format of each tensor or, unless NULL, in this one. */
+/* Returns the largest chunks of a file, in the format of each tensor or, unless NULL, this one. */
 struct mxq_chunk_sizes mxq_chunk_sizes(const struct mxq_plan_file *file,
                                        const struct mxq_format *format);
 
-/* Visits every chunk of a file, or of the tensors that are wanted.  When visits fail, the failure of the first chunk is returned:
- * whichever thread it was on, and whatever else failed. */
+/* Visits every chunk of a file, or of the tensors that are wanted.  When visits fail, the failure
+ * of the first chunk is returned: whichever thread it was on, and whatever else failed. */
 enum mxq_io_code mxq_sweep(const struct mxq_sweep *what, const struct mxq_workers *workers,
                            const struct mxq_monitor *monitor, struct mxq_io_error *error);
 

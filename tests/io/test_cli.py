@@ -205,7 +205,7 @@ def f32(value):
 
 
 def encode_all(code, values, divisor, memory):
-    """The codes of values / divisor, the quotient rounded to F32 unless the divisor is a power of two."""
+    """The codes of values / divisor, a quotient that is rounded to F32 where it is not exact."""
     known = memory.setdefault((id(code), divisor), {})
     exact = math.frexp(divisor)[0] == 0.5
     for value in values:
@@ -264,7 +264,8 @@ def quantize(dtype, shape, content, format, mode=None, tensor_amax=None, memory=
     for top in range(0, rows, tall):
         for left in range(0, cols, wide):
             high, right = min(top + tall, rows), min(left + wide, cols)
-            block = [x for r in range(top, high) for x in values[r * cols + left : r * cols + right]]
+            block = [x for r in range(top, high)
+                     for x in values[r * cols + left : r * cols + right]]
             coded, scale = quantize_block(format, block, mode, tensor_scale, memory)
             for r in range(top, high):
                 codes[r][left:right] = coded[(r - top) * (right - left) :][: right - left]
@@ -408,7 +409,7 @@ class Bytes(Test):
                 self.assertIn("scheme: " + name, self.run_ok("inspect", first))
 
     def test_edges_and_long_rows(self):
-        """Ragged blocks, many chunks, rows and bands beyond one, and rows that some formats keep."""
+        """Ragged blocks, many chunks, rows beyond one chunk, and rows that some formats keep."""
         shapes = {"a": (130, 200), "b": (3, 131), "c": (2, 140001), "d": (600, 256), "e": (257, 96)}
         tensors, state = {}, 1
         for i, (name, shape) in enumerate(shapes.items()):
@@ -417,8 +418,8 @@ class Bytes(Test):
                 state = state * 69069 % 2**32
                 values.append(((state >> 24) - 127) * (state >> 20 & 7) / 64)
             kind = ["F32", "F16", "BF16"][i % 3]
-            data = {"F32": lambda: struct.pack("<%df" % len(values), *values), "F16": lambda:
-                    struct.pack("<%de" % len(values), *values), "BF16": lambda: bf16(values)}[kind]()
+            code = {"F32": "<%df", "F16": "<%de"}.get(kind)
+            data = struct.pack(code % len(values), *values) if code else bf16(values)
             tensors[name + "_proj.weight"] = (kind, list(shape), data)
         source = self.path("in.safetensors")
         write_safetensors(source, tensors)
@@ -431,10 +432,11 @@ class Bytes(Test):
                 self.run_ok("verify", "--isa", "scalar", "--threads", "1", source, output)
 
     def test_every_tensor_is_aligned(self):
-        """Whatever the order and sizes of the source, a reader that maps the file finds it aligned."""
+        """Whatever order and sizes the source has, for readers that map the file."""
         source = self.path("in.safetensors")
         write_safetensors(source, {
-            "a_proj.weight": ("BF16", [3, 33], bf16([0.5] * 99)), "b.bias": ("BF16", [3], bf16([1] * 3)),
+            "a_proj.weight": ("BF16", [3, 33], bf16([0.5] * 99)),
+            "b.bias": ("BF16", [3], bf16([1] * 3)),
             "c_proj.weight": ("BF16", [5, 7], bf16([0.5] * 35)), "d": ("I64", [1], b"12345678"),
             "e": ("F32", [1], b"1234")})
         for name in FORMATS:
@@ -452,7 +454,8 @@ class Bytes(Test):
         write_safetensors(source, {"x_proj.weight": ("BF16", [2, len(values) // 2], bf16(values))})
         code = CODES["e4m3"]
         for rounding, apply in ROUNDINGS.items():
-            self.run_ok("convert", "--force", "--scale", "floor", "--round", rounding, source, output)
+            self.run_ok("convert", "--force", "--scale", "floor", "--round", rounding, source,
+                        output)
             scales = read_safetensors(output)[1]["x_proj.weight_scale"][2]
             expected = bytes(code.encode(x / 2.0 ** (scales[i // 32] - 127), apply)
                              for i, x in enumerate(steps))
@@ -484,8 +487,8 @@ class Bytes(Test):
         for profile, count in known.items():
             done = 0
             for name in FORMATS:
-                result = self.mxq("convert", "--force", "--profile", profile, "--format", name, MODEL,
-                                  self.path("out"))
+                result = self.mxq("convert", "--force", "--profile", profile, "--format", name,
+                                  MODEL, self.path("out"))
                 done += result.returncode == OK
                 if result.returncode:
                     self.assertEqual(result.returncode, USAGE)
@@ -630,7 +633,8 @@ class Folders(Test):
         fp4 = {**fp8, "num_bits": 4, "zp_dtype": None}
         groups = {
             "fp8-tensor": ({**fp8, "strategy": "tensor"}, {**fp8, "strategy": "tensor", **dynamic}),
-            "fp8-channel": ({**fp8, "strategy": "channel"}, {**fp8, "strategy": "token", **dynamic}),
+            "fp8-channel": ({**fp8, "strategy": "channel"},
+                            {**fp8, "strategy": "token", **dynamic}),
             "int8-channel": ({**int8, "strategy": "channel"},
                              {**int8, "strategy": "token", **dynamic}),
             "mxfp4": ({**fp4, "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8"},
@@ -663,7 +667,8 @@ class Folders(Test):
                           "weight_block_size": [128, 128]})
         self.assertEqual(config["ignored_layers"], config["modules_to_not_convert"])
         self.assertNotIn("scale_fmt", config)
-        self.run_ok("convert", "--format", "fp8-block", "--scale", "rceil", MODEL, self.path("ue8m0"))
+        self.run_ok("convert", "--format", "fp8-block", "--scale", "rceil", MODEL,
+                    self.path("ue8m0"))
         config = self.read_json("ue8m0", "config.json")["quantization_config"]
         self.assertEqual(config["scale_fmt"], "ue8m0")
 
@@ -957,8 +962,8 @@ class Comparison(Test):
         expected = self.run_ok("compare", "--json", "--isa", "scalar", "--threads", "1", MODEL)
         for isa in self.isas():
             for threads in ["1", "2", "7"]:
-                self.assertEqual(self.run_ok("compare", "--json", "--isa", isa, "--threads", threads,
-                                             MODEL), expected)
+                self.assertEqual(self.run_ok("compare", "--json", "--isa", isa, "--threads",
+                                             threads, MODEL), expected)
 
     def test_numbers_are_those_of_a_conversion(self):
         """Each ratio is what verify finds after convert; the moments are right."""
@@ -1001,8 +1006,8 @@ class Comparison(Test):
                           if FORMATS[n].code.bits == int(bits)}
                 self.assertEqual(best, max(rivals, key=rivals.get))
         self.assertEqual(sum(report["total"]["wins"].values()), 3 * 28)
-        text = self.run_ok("compare", "--formats", "mxfp8,int8-channel", "--only", "*.q_proj.weight",
-                           MODEL)
+        text = self.run_ok("compare", "--formats", "mxfp8,int8-channel", "--only",
+                           "*.q_proj.weight", MODEL)
         self.assertIn("model.layers.*.self_attn.q_proj.weight", text)
         self.assertNotIn("k_proj", text)
         self.assertNotIn("mxfp4", text)
@@ -1058,14 +1063,15 @@ class Comparison(Test):
         _, first, _ = read_safetensors(self.path("first", "model.safetensors"))
         for isa in self.isas():
             for threads in ["1", "7"]:
-                self.run_ok("convert", *options, "--force", "--isa", isa, "--threads", threads, MODEL,
-                            self.path("out"))
+                self.run_ok("convert", *options, "--force", "--isa", isa, "--threads", threads,
+                            MODEL, self.path("out"))
                 self.assertEqual(read_safetensors(self.path("out", "model.safetensors"))[1], first)
 
     def test_choices_are_checked(self):
         """Choices that were tampered with are differences, or none that are known."""
         source, out = os.path.join(MODEL, "model.safetensors"), self.path("out")
-        self.run_ok("convert", "--auto", "--min-sqnr", "30", "--formats", "mxfp8,mxint8", source, out)
+        self.run_ok("convert", "--auto", "--min-sqnr", "30", "--formats", "mxfp8,mxint8", source,
+                    out)
         with open(out, "rb") as f:
             content = f.read()
         chosen, bound = b'"mxint8\\"}', b'"min_sqnr\\":30'
@@ -1099,7 +1105,8 @@ class Errors(Test):
                           ["convert", "--profile", "x", MODEL, self.path("out")],
                           ["convert", "--seed", "1", MODEL, self.path("out")],
                           ["convert", "--round", "stochastic", "--seed", "-1", MODEL, "x"],
-                          ["convert", "--round", "stochastic", "--seed", str(2**53 + 1), MODEL, "x"],
+                          ["convert", "--round", "stochastic", "--seed", str(2**53 + 1), MODEL,
+                           "x"],
                           ["convert", "--profile", "ocp", "--scale", "floor", MODEL, "x"],
                           ["convert", "--profile", "ggml", MODEL, self.path("out")],
                           ["convert", "--format", "nvfp4", "--scale", "floor", MODEL, "x"],
@@ -1108,7 +1115,8 @@ class Errors(Test):
                           ["convert", "--min-sqnr", "30", MODEL, self.path("out")],
                           ["convert", "--formats", "mxfp8", MODEL, self.path("out")],
                           ["convert", "--auto", "--min-sqnr", "much", MODEL, self.path("out")],
-                          ["convert", "--auto", "--min-sqnr", "9", "--formats", "x,mxfp8", MODEL, "x"],
+                          ["convert", "--auto", "--min-sqnr", "9", "--formats", "x,mxfp8", MODEL,
+                           "x"],
                           ["convert", "--auto", "--min-sqnr", "9", "--formats", "", MODEL, "x"],
                           ["convert", "--auto", "--min-sqnr", "9", "--format", "mxfp8", MODEL, "x"],
                           ["convert", "--auto", "--min-sqnr", "9", "--scale", "ct", MODEL, "x"],
