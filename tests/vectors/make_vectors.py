@@ -23,6 +23,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 ELEMENTS = {"e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
 MAX_CODE = {"e4m3": 0x7E, "e5m2": 0x7B}
 MANTISSA_BITS = {"e4m3": 3, "e5m2": 2}
+SMALL_ELEMENTS = {"e3m2": ml_dtypes.float6_e3m2fn, "e2m3": ml_dtypes.float6_e2m3fn,
+                  "e2m1": ml_dtypes.float4_e2m1fn}
+INTEGERS = {"mxint8": 1 / 64, "int8": 1.0}  # what a code counts
+MAX_CODE |= {"e3m2": 0x1F, "e2m3": 0x1F, "e2m1": 0x7, "mxint8": 0x7F, "int8": 0x7F}
+CODES = {"e3m2": 64, "e2m3": 64, "e2m1": 16}
 MODES = ("floor", "ceil", "even", "rceil")
 
 
@@ -39,7 +44,10 @@ def hexadecimal(values, digits):
 
 
 def decode_table(element):
-    return np.arange(256, dtype=np.uint8).view(ELEMENTS[element]).astype(np.float32)
+    if element in INTEGERS:
+        return np.arange(256, dtype=np.uint8).view(np.int8) * np.float32(INTEGERS[element])
+    dtype = (ELEMENTS | SMALL_ELEMENTS)[element]
+    return np.arange(CODES.get(element, 256), dtype=np.uint8).view(dtype).astype(np.float32)
 
 
 # ---------------------------------------- Element codes: ml_dtypes ----------------------------
@@ -80,6 +88,17 @@ def write_elements(rng):
             write_pairs(out, f"encode {element}", inputs, [f"{c:02X}" for c in codes], 8)
         scales = np.arange(256, dtype=np.uint8).view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
         write_pairs(out, "scale e8m0", range(256), f32_text(scales), 2)
+        for element, dtype in SMALL_ELEMENTS.items():
+            table = decode_table(element)
+            write_pairs(out, f"decode {element}", range(table.size), f32_text(table), 2)
+            inputs = encode_inputs(element, rng)
+            codes = from_bits(inputs).astype(dtype).view(np.uint8)
+            write_pairs(out, f"encode {element}", inputs, [f"{c:02X}" for c in codes], 8)
+        for element, unit in INTEGERS.items():  # numpy's own rounding
+            write_pairs(out, f"decode {element}", range(256), f32_text(decode_table(element)), 2)
+            inputs = encode_inputs(element, rng)
+            codes = np.rint(from_bits(inputs) / np.float32(unit)).astype(np.int8).view(np.uint8)
+            write_pairs(out, f"encode {element}", inputs, [f"{c:02X}" for c in codes], 8)
 
 
 # -------------------------------------------- Blocks ------------------------------------------
