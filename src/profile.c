@@ -19,18 +19,21 @@ struct profile {
     float amax_floor;
     int reciprocal;
     int unsigned_zero;
+    int positive_scale;
 };
 
 /* clang-format off */
 static const struct profile profiles[] = {
-    {"ocp",                MX,        ALL_MX | ONLY(MXQ_MXINT8),     MXQ_SCALE_FLOOR,   MXQ_NEAREST_EVEN, 0,     0, 0},
-    {"nvidia",             MX,        ALL_MX,                        MXQ_SCALE_RCEIL,   MXQ_NEAREST_EVEN, 0,     0, 0},
-    {"nvidia",             NVFP4,     ONLY(MXQ_E2M1),                MXQ_SCALE_DEFAULT, MXQ_NEAREST_EVEN, 0,     0, 0},
-    {"torchao-floor",      MX,        ALL_MX,                        MXQ_SCALE_FLOOR,   MXQ_NEAREST_EVEN, 0,     0, 0},
-    {"compressed-tensors", MX,        ONLY(MXQ_E4M3) | ONLY(MXQ_E2M1), MXQ_SCALE_CT,    MXQ_NEAREST_EVEN, 0,     0, 0},
-    {"ggml",               MX,        ONLY(MXQ_E2M1),                MXQ_SCALE_FLOOR,   MXQ_NEAREST_ZERO, 0,     0, 1},
-    {"ggml",               Q8_0,      ONLY(MXQ_INT8),                MXQ_SCALE_DEFAULT, MXQ_NEAREST_AWAY, 0,     1, 0},
-    {"deepseek",           FP8_BLOCK, ONLY(MXQ_E4M3),                MXQ_SCALE_DEFAULT, MXQ_NEAREST_EVEN, 1e-4f, 0, 0},
+    {"ocp",                MX,        ALL_MX | ONLY(MXQ_MXINT8),       MXQ_SCALE_FLOOR,   MXQ_NEAREST_EVEN, 0,     0, 0, 0},
+    {"nvidia",             MX,        ALL_MX & ~ONLY(MXQ_E2M1),        MXQ_SCALE_RCEIL,   MXQ_NEAREST_EVEN, 0,     0, 0, 0},
+    {"nvidia",             MX,        ONLY(MXQ_E2M1),                  MXQ_SCALE_RCEIL,   MXQ_NEAREST_ZERO, 0,     0, 0, 0},
+    {"nvidia",             NVFP4,     ONLY(MXQ_E2M1),                  MXQ_SCALE_DEFAULT, MXQ_NEAREST_EVEN, 0,     0, 0, 1},
+    {"torchao-floor",      MX,        ALL_MX,                          MXQ_SCALE_FLOOR,   MXQ_NEAREST_EVEN, 0,     0, 0, 0},
+    {"compressed-tensors", MX,        ONLY(MXQ_E4M3) | ONLY(MXQ_E2M1), MXQ_SCALE_CT,      MXQ_NEAREST_EVEN, 0,     0, 0, 0},
+    {"compressed-tensors", MX,        ONLY(MXQ_E2M3),                  MXQ_SCALE_EVEN,    MXQ_NEAREST_EVEN, 0,     0, 0, 0},
+    {"ggml",               MX,        ONLY(MXQ_E2M1),                  MXQ_SCALE_FLOOR,   MXQ_NEAREST_ZERO, 0,     0, 1, 0},
+    {"ggml",               Q8_0,      ONLY(MXQ_INT8),                  MXQ_SCALE_DEFAULT, MXQ_NEAREST_AWAY, 0,     1, 0, 0},
+    {"deepseek",           FP8_BLOCK, ONLY(MXQ_E4M3),                  MXQ_SCALE_DEFAULT, MXQ_NEAREST_EVEN, 1e-4f, 0, 0, 0},
 };
 /* clang-format on */
 #define PROFILES (sizeof profiles / sizeof *profiles)
@@ -66,9 +69,8 @@ enum mxq_status mxq_profile_options(const char *name, const struct mxq_format *f
 {
     static const char supported[] =
         "profiles are ocp (MX formats), nvidia (MX but INT8, NVFP4), torchao-floor (MX but INT8), "
-        "compressed-tensors (MXFP8 E4M3, MXFP4), ggml (MXFP4; INT8 with F16 scales on 1x32), "
-        "deepseek (E4M3 "
-        "with F32 scales on 128x128 or 1x128)";
+        "compressed-tensors (MXFP8 E4M3, MXFP6 E2M3, MXFP4), ggml (MXFP4; INT8 with F16 scales on "
+        "1x32), deepseek (E4M3 with F32 scales on 128x128 or 1x128)";
     if (!name || !format || !options)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "name, format and options must not be null");
     if (options->struct_bytes != sizeof *options)
@@ -86,6 +88,7 @@ enum mxq_status mxq_profile_options(const char *name, const struct mxq_format *f
         options->amax_floor = p->amax_floor;
         options->reciprocal = p->reciprocal;
         options->unsigned_zero = p->unsigned_zero;
+        options->positive_scale = p->positive_scale;
         return MXQ_OK;
     }
     return mxq_fail(error, MXQ_ERR_FORMAT, supported);

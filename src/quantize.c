@@ -306,16 +306,25 @@ static void make_quotients(const struct quantize *c, struct tile *t, uint8_t *sc
     }
 }
 
+/* What the E4M3 scale of a block is rounded from. */
+static float e4m3_quotient(const struct quantize *c, uint32_t amax_bits)
+{
+    const float amax = value_of(amax_bits);
+    if (amax_bits >= NONFINITE || isnan(c->tensor_scale))
+        return value_of(F32_NAN);
+    if (!c->options->positive_scale) /* zeros have 0 also where the tensor's scale underflowed */
+        return amax == 0 ? 0 : amax / 6 / c->tensor_scale;
+    const float quotient = amax == 0 ? 0 : amax / (6 * c->tensor_scale);
+    return quotient == 0 ? 1 : quotient < 0x1p-9F ? 0x1p-9F : quotient;
+}
+
 /* E4M3 scales of a tile. */
 static void make_e4m3(const struct quantize *c, struct tile *t, uint8_t *scales)
 {
     float quotients[MXQ_SPAN_FACTORS] = {0};
     uint8_t codes[MXQ_SPAN_FACTORS];
     for (size_t b = 0; b < t->blocks; b++)
-        if (t->amax[b] >= NONFINITE || isnan(c->tensor_scale))
-            quotients[b] = value_of(F32_NAN);
-        else if (t->amax[b]) /* zeros have scale 0, also when the tensor's scale underflowed */
-            quotients[b] = value_of(t->amax[b]) / 6 / c->tensor_scale;
+        quotients[b] = e4m3_quotient(c, t->amax[b]);
     c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes,
                                         (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK);
     memcpy(scales, codes, t->blocks);
@@ -674,9 +683,13 @@ enum mxq_status mxq_check_quantize_options(const struct mxq_quantize_options *o,
     if ((unsigned)o->nonfinite > MXQ_NONFINITE_CLAMP)
         return mxq_fail(error, MXQ_ERR_ARGUMENT, "options.nonfinite is unknown");
     if ((o->reciprocal != 0 && o->reciprocal != 1) ||
-        (o->unsigned_zero != 0 && o->unsigned_zero != 1))
+        (o->unsigned_zero != 0 && o->unsigned_zero != 1) ||
+        (o->positive_scale != 0 && o->positive_scale != 1))
         return mxq_fail(error, MXQ_ERR_ARGUMENT,
-                        "options.reciprocal and .unsigned_zero must be 0 or 1");
+                        "options.reciprocal, .unsigned_zero and .positive_scale must be 0 or 1");
+    if (o->positive_scale && format->scale != MXQ_E4M3_SCALE)
+        return mxq_fail(error, MXQ_ERR_FORMAT,
+                        "options.positive_scale must be 0 but for E4M3 scales");
     if (o->reciprocal && (format->scale == MXQ_E8M0 || format->scale == MXQ_E4M3_SCALE))
         return mxq_fail(error, MXQ_ERR_FORMAT,
                         "options.reciprocal must be 0 but for F32, BF16 and F16 scales");

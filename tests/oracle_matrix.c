@@ -236,12 +236,22 @@ static struct scaling make_quotient(const struct mxq_quantized *q,
     return (struct scaling){DIVIDE, oracle_value(type, oracle_load(type, row, j))};
 }
 
-static struct scaling make_nvfp4(const struct mxq_quantized *q, uint8_t *scale, double amax)
+static double nvfp4_quotient(const struct mxq_quantize_options *o, double tensor, double amax)
+{
+    if (isnan(tensor) || isnan(amax))
+        return (double)NAN;
+    if (!o->positive_scale)
+        return amax == 0 ? 0 : f32(f32(amax / 6) / tensor);
+    const double quotient = amax == 0 ? 0 : f32(amax / f32(6 * tensor));
+    return quotient == 0 ? 1 : fmax(quotient, 0x1p-9);
+}
+
+static struct scaling make_nvfp4(const struct mxq_quantized *q,
+                                 const struct mxq_quantize_options *o, uint8_t *scale, double amax)
 {
     const struct mxq_quantize_options nearest = MXQ_QUANTIZE_OPTIONS;
     const double tensor = (double)*q->tensor_scale;
-    const double quotient = amax == 0 ? (isnan(tensor) ? tensor : 0) : f32(f32(amax / 6) / tensor);
-    *scale = oracle_encode(MXQ_E4M3, &nearest, quotient, 0);
+    *scale = oracle_encode(MXQ_E4M3, &nearest, nvfp4_quotient(o, tensor, amax), 0);
     return (struct scaling){DIVIDE, f32(tensor * oracle_decode(MXQ_E4M3, *scale))};
 }
 
@@ -273,7 +283,7 @@ static void quantize_block(const struct mxq_quantized *q, const struct mxq_matri
     if (q->format.scale == MXQ_E8M0)
         s = make_e8m0(q, x, o, &r, &scales[j], amax);
     else if (q->format.scale == MXQ_E4M3_SCALE)
-        s = make_nvfp4(q, &scales[j], amax);
+        s = make_nvfp4(q, o, &scales[j], amax);
     else
         s = make_quotient(q, o, scales, j, amax);
     for (size_t row = r.row; row < r.row + r.rows; row++)

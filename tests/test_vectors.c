@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "kernels.h"
 #include "oracle.h"
+#include "oracle_matrix.h"
 #include "tally.h"
 
 static int failed;
@@ -204,9 +205,129 @@ static void check_result(struct tally *t, const struct subject *s, struct block 
     check_block(t, s, b, (enum mxq_element)element, (enum mxq_scale_mode)mode, differs);
 }
 
+/* ---------------------------------------- profiles.txt ---------------------------------------- */
+
+#define MATRIX_MAX 2048 /* values of a matrix */
+
+struct matrix {
+    size_t rows, cols;
+    float values[MATRIX_MAX];
+};
+
+static void read_matrix(struct matrix *m, char *text, const char *file)
+{
+    static uint32_t bits[MATRIX_MAX];
+    char *rest;
+    m->rows = strtoul(text, &rest, 10);
+    m->cols = strtoul(rest, &text, 10);
+    if (m->rows * m->cols > MATRIX_MAX)
+        give_up(file, "a matrix that is too large");
+    next_numbers(&text, bits, m->rows * m->cols, 8, file);
+    memcpy(m->values, bits, m->rows * m->cols * sizeof *bits);
+}
+
+/* What a producer made of a matrix. */
+struct produced {
+    struct mxq_format format;
+    struct mxq_quantize_options options;
+    uint32_t tensor_scale;
+    uint8_t elements[MATRIX_MAX], scales[MATRIX_MAX];
+    size_t elements_stride, scales_stride, scales_bytes;
+};
+
+static void find_format(struct produced *p, char **text, const char *file)
+{
+    const char *word = strtok_r(NULL, " \n", text);
+    struct mxq_format_info info;
+    size_t i = 0;
+    while (word && mxq_format_at(i, &info) && strcmp(info.name, word) != 0)
+        i++;
+    if (!word || !mxq_format_at(i, &info))
+        give_up(file, "unknown format");
+    p->format = info.format;
+}
+
+static void read_produced(struct produced *p, const struct matrix *m, char *text, const char *file)
+{
+    static uint32_t numbers[MATRIX_MAX];
+    const char *profile = strtok_r(NULL, " \n", &text);
+    struct mxq_sizes sizes;
+    memset(p, 0, sizeof *p);
+    p->options = (struct mxq_quantize_options)MXQ_QUANTIZE_OPTIONS;
+    find_format(p, &text, file);
+    if (!profile || mxq_quantized_sizes(&p->format, m->rows, m->cols, &sizes))
+        give_up(file, "no profile");
+    if (strcmp(profile, "-") != 0 && mxq_profile_options(profile, &p->format, &p->options, NULL))
+        give_up(file, "unknown profile");
+    const char *tensor = strtok_r(NULL, " \n", &text);
+    p->tensor_scale = tensor && *tensor != '-' ? hexadecimal(tensor, 8, file) : 0;
+    const size_t bytes = p->format.scale == MXQ_F32_SCALE ? 4
+                         : p->format.scale == MXQ_BF16_SCALE || p->format.scale == MXQ_F16_SCALE
+                             ? 2
+                             : 1;
+    p->scales_bytes = sizes.scales_bytes;
+    p->scales_stride = sizes.scales_row_bytes;
+    p->elements_stride = sizes.elements_row_bytes;
+    next_numbers(&text, numbers, sizes.scales_bytes / bytes, 2 * (int)bytes, file);
+    for (size_t i = 0; i < sizes.scales_bytes; i++)
+        p->scales[i] = (uint8_t)(numbers[i / bytes] >> 8 * (i % bytes));
+    next_numbers(&text, numbers, m->rows * m->cols, 2, file);
+    for (size_t row = 0; row < m->rows; row++)
+        for (size_t col = 0; col < m->cols; col++)
+            oracle_put(p->format.element, p->elements + row * p->elements_stride, col,
+                       (uint8_t)numbers[row * m->cols + col]);
+}
+
+/* The public API on one row, or the oracle. */
+static void check_produced(struct tally *t, const struct subject *s, struct matrix *m,
+                           const struct produced *p, int differs)
+{
+    static uint8_t elements[MATRIX_MAX], scales[MATRIX_MAX];
+    const int is_nvfp4 = p->format.scale == MXQ_E4M3_SCALE;
+    float tensor = 0;
+    const struct mxq_quantized q = {
+        p->format,          m->rows, m->cols,          elements,
+        p->elements_stride, scales,  p->scales_stride, is_nvfp4 ? &tensor : NULL};
+    const struct mxq_matrix x = {m->values, MXQ_F32, m->rows, m->cols, m->cols};
+    uint32_t tensor_bits;
+    memset(elements, 0, sizeof elements);
+    memset(scales, 0, sizeof scales);
+    if (!s->row)
+        oracle_quantize_matrix(&q, &x, &p->options);
+    else if (mxq_set_isa(s->name) || mxq_quantize(&q, &x, &p->options, NULL))
+        tally_fail(t, "mxq_quantize fails");
+    memcpy(&tensor_bits, &tensor, sizeof tensor);
+    const size_t bytes = m->rows * p->elements_stride;
+    const int is_same = !memcmp(elements, p->elements, bytes) &&
+                        !memcmp(scales, p->scales, p->scales_bytes) &&
+                        tensor_bits == p->tensor_scale;
+    size_t at = 0;
+    while (at + 1 < bytes && elements[at] == p->elements[at])
+        at++;
+    t->cases++;
+    if (is_same == differs)
+        tally_fail(t,
+                   "element %d scale %d, mode %d, x[0] %a: scale[0] 0x%02X, theirs 0x%02X; element "
+                   "byte %zu 0x%02X, theirs 0x%02X; tensor 0x%08" PRIX32 ", theirs 0x%08" PRIX32
+                   "%s",
+                   p->format.element, p->format.scale, p->options.scale_mode, (double)m->values[0],
+                   scales[0], p->scales[0], at, elements[at], p->elements[at], tensor_bits,
+                   p->tensor_scale, differs ? " (must differ)" : "");
+}
+
+static void check_profile(struct tally *t, const struct subject *s, struct matrix *m, int differs,
+                          char *text, const char *file)
+{
+    static struct produced produced;
+    read_produced(&produced, m, text, file);
+    check_produced(t, s, m, &produced, differs);
+}
+
 static void check_file(const struct subject *s, const char *folder, const char *name)
 {
-    char path[4096], line[1024], label[128];
+    static char line[1 << 16];
+    static struct matrix m;
+    char path[4096], label[128];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     snprintf(label, sizeof label, "%s: %s", s->name, name);
     FILE *file = fopen(path, "r");
@@ -226,6 +347,10 @@ static void check_file(const struct subject *s, const char *folder, const char *
         else if (!strcmp(keyword, "decode") || !strcmp(keyword, "encode") ||
                  !strcmp(keyword, "scale"))
             check_pairs(&t, s, keyword, rest, path);
+        else if (!strcmp(keyword, "matrix"))
+            read_matrix(&m, rest, path);
+        else if (!strcmp(keyword, "profile") || !strcmp(keyword, "profile-differs"))
+            check_profile(&t, s, &m, keyword[7] != 0, rest, path);
         else
             give_up(path, "unknown keyword");
     }
@@ -240,6 +365,7 @@ static void check_subject(const struct subject *s, const char *folder)
     check_file(s, folder, "elements.txt");
     check_file(s, folder, "torchao.txt");
     check_file(s, folder, "microxcaling.txt");
+    check_file(s, folder, "profiles.txt");
 }
 
 int main(int argc, char **argv)

@@ -339,14 +339,16 @@ struct mxq_quantize_options {
     float amax_floor;  /* a smaller amax counts as this; 0: none */
     int reciprocal; /* 1, for F32, BF16 and F16 scales: elements are x times the F32 reciprocal of
                              the scale before it was rounded to its type, as in ggml */
-    int unsigned_zero;                   /* 1: what rounds to -0 becomes +0 */
+    int unsigned_zero; /* 1: what rounds to -0 becomes +0 */
+    int positive_scale; /* 1, for E4M3 scales: the code nearest to amax / (6 * S), at least 2^-9; 1 for a
+                             block of zeros: as in ModelOpt */
     struct mxq_statistics *statistics;   /* out; NULL: none */
     const struct mxq_parallel *parallel; /* NULL: this thread */
 };
 #define MXQ_QUANTIZE_OPTIONS                                                                       \
     {                                                                                              \
         sizeof(struct mxq_quantize_options), MXQ_SCALE_DEFAULT, MXQ_NEAREST_EVEN,                  \
-            MXQ_OVERFLOW_SATURATE, MXQ_NONFINITE_NAN, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL           \
+            MXQ_OVERFLOW_SATURATE, MXQ_NONFINITE_NAN, 0, 0, NULL, 0, 0, 0, 0, 0, NULL, NULL        \
     }
 
 /* Returns the name of profile `index`, or NULL past the last one.  A profile is what another producer
@@ -354,17 +356,19 @@ struct mxq_quantize_options {
  *
  *   profile             formats                     scales, rounding
  *   ocp                 MX                          floor
- *   nvidia              MX but INT8; NVFP4          rceil; as above
+ *   nvidia              MX but INT8                 rceil; MXFP4: ties toward zero (ModelOpt)
+ *                       NVFP4                       positive_scale (ModelOpt)
  *   torchao-floor       MX but INT8                 floor
  *   compressed-tensors  MXFP8 (E4M3), MXFP4         ct
+ *                       MXFP6 (E2M3)                even
  *   ggml                MXFP4                       floor; ties toward zero, no -0
  *                       INT8, F16 scales, 1 x 32    reciprocal; ties away from zero (Q8_0)
  *   deepseek            E4M3, F32 scales, 128 x 128 amax at least 1e-4
  *                       or 1 x 128 */
 MXQ_API const char *mxq_profile_at(size_t index);
 
-/* Sets scale_mode, rounding, overflow, amax_floor, reciprocal and unsigned_zero of options as a profile asks
- * for a format.  Returns MXQ_OK, MXQ_ERR_ARGUMENT, or MXQ_ERR_FORMAT when the name is unknown or the
+/* Sets scale_mode, rounding, overflow, amax_floor, reciprocal, unsigned_zero and positive_scale of options as
+ * a profile asks for a format.  Returns MXQ_OK, MXQ_ERR_ARGUMENT, or MXQ_ERR_FORMAT when the name is unknown or the
  * profile has no such format; `error`, which may be NULL, then lists what there is. */
 MXQ_API MXQ_NODISCARD enum mxq_status mxq_profile_options(const char *name,
                                                           const struct mxq_format *format,
