@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* both.c -- mxq_quantize_both(): a matrix and its transpose, quantized from one read.
  *
- * Where one pass over a block does all, a tile of x goes through the kernel for rows, which brings it into the
- * cache, and then through the one for columns.  All else is two passes of mxq_quantize(), the second of
- * which reads x across its rows. */
+ * Where one pass over a block does all, a tile of x goes through the kernel for rows, which brings
+ * it into the cache, and then through the one for columns.  All else is two passes of
+ * mxq_quantize(), the second of which reads x across its rows. */
 #include <string.h>
 
 #include "fpenv.h"
 #include "quantize.h"
 
-/* A tile is a task.  64 rows make a column 64 bytes of FP8: a whole line of the cache. */
+/* A tile stays in L2 between the two kernels, and its 64 rows make a column 64 bytes of FP8: a line
+ * of the cache.  A task is a strip of tiles, one below the other: it fills the lines and pages of
+ * its columns before others need their place. */
 #define TILE_ROWS      64
-#define TILE_ROW_BYTES 16384
+#define TILE_ROW_BYTES 4096
+#define TASK_ROWS      1024
 #define GROUP          16  /* columns of a group of mxq_columns_fn */
 #define CHUNK_COLS     256 /* columns whose outputs stay in L1 from one block to the next */
 
@@ -20,7 +23,7 @@ struct both {
     const struct mxq_quantized *rows; /* NULL: only columns */
     const struct mxq_quantized *cols;
     struct mxq_one_pass of_rows, of_cols;
-    size_t tile_cols, tiles_across;
+    size_t tile_cols, tasks_across;
 };
 
 /* A piece of x: up to 32 rows, which are one block of each column. */
@@ -91,22 +94,30 @@ static size_t at_most(size_t left, size_t most)
     return left < most ? left : most;
 }
 
-static void quantize_tile(void *context, size_t index)
+static void quantize_tile(const struct both *b, const struct piece *tile)
 {
-    const struct both *b = context;
-    struct piece tile = {.row = index / b->tiles_across * TILE_ROWS,
-                         .col = index % b->tiles_across * b->tile_cols};
-    tile.rows = at_most(b->x->rows - tile.row, TILE_ROWS);
-    tile.cols = at_most(b->x->cols - tile.col, b->tile_cols);
-    const uint64_t fpenv = mxq_fpenv_enter();
     if (b->rows)
-        quantize_rows(b, &tile);
-    for (size_t col = 0; col < tile.cols; col += CHUNK_COLS)
-        for (size_t row = 0; row < tile.rows; row += MXQ_BLOCK) {
-            const struct piece piece = {tile.row + row, at_most(tile.rows - row, MXQ_BLOCK),
-                                        tile.col + col, at_most(tile.cols - col, CHUNK_COLS)};
+        quantize_rows(b, tile);
+    for (size_t col = 0; col < tile->cols; col += CHUNK_COLS)
+        for (size_t row = 0; row < tile->rows; row += MXQ_BLOCK) {
+            const struct piece piece = {tile->row + row, at_most(tile->rows - row, MXQ_BLOCK),
+                                        tile->col + col, at_most(tile->cols - col, CHUNK_COLS)};
             quantize_piece(b, &piece);
         }
+}
+
+static void quantize_strip(void *context, size_t index)
+{
+    const struct both *b = context;
+    const size_t first = index / b->tasks_across * TASK_ROWS;
+    struct piece tile = {.col = index % b->tasks_across * b->tile_cols};
+    const size_t end = first + at_most(b->x->rows - first, TASK_ROWS);
+    const uint64_t fpenv = mxq_fpenv_enter();
+    tile.cols = at_most(b->x->cols - tile.col, b->tile_cols);
+    for (tile.row = first; tile.row < end; tile.row += TILE_ROWS) {
+        tile.rows = at_most(end - tile.row, TILE_ROWS);
+        quantize_tile(b, &tile);
+    }
     mxq_fpenv_leave(fpenv);
 }
 
@@ -122,8 +133,8 @@ static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quant
         b.of_rows = mxq_one_pass_of(row, &rows->format, x->type, o->scale_mode);
     b.of_cols = mxq_one_pass_of(row, &cols->format, x->type, o->scale_mode);
     b.tile_cols = TILE_ROW_BYTES / b.of_cols.type_bytes;
-    b.tiles_across = (x->cols - 1) / b.tile_cols + 1;
-    mxq_for_each_task(o->parallel, ((x->rows - 1) / TILE_ROWS + 1) * b.tiles_across, quantize_tile,
+    b.tasks_across = (x->cols - 1) / b.tile_cols + 1;
+    mxq_for_each_task(o->parallel, ((x->rows - 1) / TASK_ROWS + 1) * b.tasks_across, quantize_strip,
                       &b);
 }
 
