@@ -18,6 +18,7 @@
 #undef _mm512_cvtph_ps
 #undef _mm512_cvtps_ph
 #undef _mm512_cvtepi32_epi8
+#undef _mm512_srai_epi32
 #undef _mm512_testn_epi8_mask
 #undef _mm512_testn_epi16_mask
 #undef _mm512_cmplt_epu32_mask
@@ -33,6 +34,7 @@
 #define _mm512_cvtph_ps               missing_cvtph_ps
 #define _mm512_cvtps_ph(a, imm)       missing_cvtps_ph(a)
 #define _mm512_cvtepi32_epi8          missing_cvtepi32_epi8
+#define _mm512_srai_epi32             missing_srai_epi32
 #define _mm512_testn_epi8_mask(a, b)  (~_mm512_test_epi8_mask(a, b))
 #define _mm512_testn_epi16_mask(a, b) ((__mmask32)~_mm512_test_epi16_mask(a, b))
 #define _mm512_cmplt_epu32_mask(a, b) ((__mmask16)~_mm512_cmpge_epu32_mask(a, b))
@@ -116,6 +118,15 @@ static inline __m512d missing_cvtps_pd(__m256 a)
     for (int i = 0; i < 8; i++)
         wide[i] = (double)narrow[i];
     return _mm512_loadu_pd(wide);
+}
+
+static inline __m512i missing_srai_epi32(__m512i a, int count)
+{
+    int32_t lanes[16];
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++)
+        lanes[i] >>= count;
+    return _mm512_loadu_si512(lanes);
 }
 
 /* SIMDe's rounds twice. */

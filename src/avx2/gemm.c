@@ -11,5 +11,8 @@
 #include "lanes/gemm.h"
 
 GEMM_KERNEL(mxq_gemm_f32_avx2)
-GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_avx2, MXQ_E4M3)
-GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_avx2, MXQ_E5M2)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_avx2, MXQ_PACKED_E4M3)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_avx2, MXQ_PACKED_E5M2)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e2m1_avx2, MXQ_PACKED_E2M1)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_nvfp4_avx2, MXQ_PACKED_NVFP4)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_int8_avx2, MXQ_PACKED_INT8)

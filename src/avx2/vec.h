@@ -375,12 +375,12 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, const struct mxq_elem
     }
 }
 
-MXQ_INLINE void vec_decode_pair(vec_ps even[2], vec_ps odd[2], const uint8_t *p, int mantissa_bits)
+MXQ_INLINE void vec_widen_pair(vec_ps even[2], vec_ps odd[2], vec codes, int mantissa_bits)
 {
     /* One product sign-extends and shifts the evens, or the odds; copies of the sign are cleared but for
      * the first.  Unpacking works in 128-bit lanes: n 0-3 and 8-11, then 4-7 and 12-15. */
     const int shift = 7 - mantissa_bits;
-    const vec codes = vec_load(p), zero = _mm256_setzero_si256();
+    const vec zero = _mm256_setzero_si256();
     const vec mask = _mm256_set1_epi16((short)(0x8000 | 0x7F << shift));
     for (int i = 0; i < 2; i++) {
         const vec pick = _mm256_set1_epi16((short)(i ? 0x100 << shift : 1 << shift));
@@ -388,6 +388,38 @@ MXQ_INLINE void vec_decode_pair(vec_ps even[2], vec_ps odd[2], const uint8_t *p,
         vec_ps *to = i ? odd : even;
         to[0] = vec_as_ps(_mm256_unpacklo_epi16(zero, bf16));
         to[1] = vec_as_ps(_mm256_unpackhi_epi16(zero, bf16));
+    }
+}
+
+MXQ_INLINE void vec_decode_pair(vec_ps even[2], vec_ps odd[2], const uint8_t *p, int mantissa_bits)
+{
+    vec_widen_pair(even, odd, vec_load(p), mantissa_bits);
+}
+
+/* Its values are E5M2's too, all of them normal numbers there. */
+#define VEC_E2M1_SHIFT (127 - 15)
+
+MXQ_INLINE void vec_decode_pair_e2m1(vec_ps even[2], vec_ps odd[2], const uint8_t *p)
+{
+    const __m128i e5m2 =
+        _mm_setr_epi8(0x00, 0x38, 0x3C, 0x3E, 0x40, 0x42, 0x44, 0x46, (char)0x80, (char)0xB8,
+                      (char)0xBC, (char)0xBE, (char)0xC0, (char)0xC2, (char)0xC4, (char)0xC6);
+    const __m128i codes = vec_load_128(p), mask = _mm_set1_epi8(0xF);
+    const __m128i lower = _mm_shuffle_epi8(e5m2, _mm_and_si128(codes, mask));
+    const __m128i upper = _mm_shuffle_epi8(e5m2, _mm_and_si128(_mm_srli_epi16(codes, 4), mask));
+    vec_widen_pair(
+        even, odd,
+        _mm256_setr_m128i(_mm_unpacklo_epi8(lower, upper), _mm_unpackhi_epi8(lower, upper)), 2);
+}
+
+MXQ_INLINE void vec_decode_pair_int8(vec_ps even[2], vec_ps odd[2], const uint8_t *p)
+{
+    const vec codes = vec_load(p);
+    for (int i = 0; i < 2; i++) {
+        const vec words = _mm256_srai_epi16(i ? codes : _mm256_slli_epi16(codes, 8), 8);
+        vec_ps *to = i ? odd : even;
+        to[0] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_unpacklo_epi16(words, words), 16));
+        to[1] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_unpackhi_epi16(words, words), 16));
     }
 }
 

@@ -435,6 +435,25 @@ MXQ_INLINE void vec_decode_pair(vec_ps even[1], vec_ps odd[1], const uint8_t *p,
     odd[0] = vec_as_ps(vec_and(bf16, vec_set1(0xFFFF0000)));
 }
 
+#define VEC_E2M1_SHIFT 0
+
+MXQ_INLINE void vec_decode_pair_e2m1(vec_ps even[1], vec_ps odd[1], const uint8_t *p)
+{
+    /* VPERMPS reads four bits of a lane. */
+    const vec codes = vec_load_u8(p);
+    const vec_ps values = _mm512_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F, -0.0F,
+                                         -0.5F, -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F);
+    even[0] = _mm512_permutexvar_ps(codes, values);
+    odd[0] = _mm512_permutexvar_ps(vec_srl(codes, 4), values);
+}
+
+MXQ_INLINE void vec_decode_pair_int8(vec_ps even[1], vec_ps odd[1], const uint8_t *p)
+{
+    const vec pairs = _mm512_cvtepi8_epi16(vec_load_256(p));
+    even[0] = _mm512_cvtepi32_ps(_mm512_srai_epi32(vec_sll(pairs, 16), 16));
+    odd[0] = _mm512_cvtepi32_ps(_mm512_srai_epi32(pairs, 16));
+}
+
 MXQ_INLINE void vec_order(vec_ps v[1])
 {
     (void)v;

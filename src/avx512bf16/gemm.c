@@ -105,9 +105,11 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
 
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                            struct packed_panels w, size_t blocks, const size_t rows,
-                           const size_t panels, const struct mxq_element_info *e)
+                           const size_t panels, const enum mxq_packed_element element)
 {
-    const struct decoder decoder = decoder_of(e);
+    const struct decoder decoder = decoder_of(element);
+    const size_t operands = LINE_OPERANDS(element), line_k = 2 * operands;
+    const size_t bytes = mxq_packed_elements[element].element_bytes;
     for (size_t b = 0; b < blocks; b++) {
         unsigned char values[FUSED_ROWS][X_BLOCK]; /* side by side they need one address */
         vec_ps chains[2][FUSED_SUMS];              /* even, odd */
@@ -117,22 +119,22 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
         UNROLL
         for (size_t i = 0; i < rows * panels; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
-        for (size_t quad = 0; quad < MXQ_BLOCK / 4; quad++) {
-            vec weight[4][2];
+        for (size_t line = 0; line < MXQ_BLOCK / line_k; line++) {
+            vec weight[4][4];
             UNROLL
             for (size_t p = 0; p < panels; p++) {
-                const uint8_t *codes =
-                    w.elements + p * w.panel_bytes + b * MXQ_PANEL_ELEMENTS + quad * 64;
+                const uint8_t *codes = w.elements + p * w.panel_bytes + b * bytes + line * 64;
                 __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
-                decode_quad(weight[p], codes, &decoder);
+                decode_line(weight[p], codes, &decoder, element);
             }
             /* One pair of x after the other: all of them at once would drive sums out of registers. */
             UNROLL
-            for (size_t i = 0; i < 2 * rows * panels; i++) {
-                const size_t p = i % panels, odd = i / panels % 2,
-                             sum = i / panels / 2 * panels + p;
-                const vec pair = broadcast_pair(values[i / panels / 2] + quad * X_QUAD + 4 * odd);
-                chains[odd][sum] = dot_pairs(chains[odd][sum], pair, weight[p][odd]);
+            for (size_t i = 0; i < operands * rows * panels; i++) {
+                const size_t p = i % panels, operand = i / panels % operands,
+                             r = i / panels / operands, sum = r * panels + p;
+                const vec pair = broadcast_pair(values[r] + line * line_k * 2 + 4 * operand);
+                chains[operand % 2][sum] =
+                    dot_pairs(chains[operand % 2][sum], pair, weight[p][operand]);
             }
         }
         UNROLL
@@ -150,40 +152,6 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
 }
 
 GEMM_KERNEL(mxq_gemm_bf16_avx512bf16)
-GEMM_FUSED_KERNEL(mxq_gemm_bf16_e4m3_avx512bf16, MXQ_E4M3)
-GEMM_FUSED_KERNEL(mxq_gemm_bf16_e5m2_avx512bf16, MXQ_E5M2)
-
-/* From the row's order of four k to the reference's, a sub-block at a time. */
-MXQ_INLINE void by_reference(mxq_gemm_fused_fn *kernel, float *y, size_t y_stride,
-                             const unsigned char *x, size_t x_stride, struct packed_panels w,
-                             size_t rows, size_t panels, size_t blocks,
-                             enum mxq_packed_element element)
-{
-    static const uint16_t order[32] = {1,  3,  0,  2,  5,  7,  4,  6,  9,  11, 8,
-                                       10, 13, 15, 12, 14, 17, 19, 16, 18, 21, 23,
-                                       20, 22, 25, 27, 24, 26, 29, 31, 28, 30};
-    for (size_t b = 0; b < blocks; b++)
-        for (size_t r = 0; r < rows; r++) {
-            uint16_t values[32];
-            vec_store(values, _mm512_permutexvar_epi16(vec_load(order),
-                                                       vec_load(x + r * x_stride + b * X_BLOCK)));
-            kernel(y + r * y_stride, y_stride, values, X_BLOCK,
-                   w.elements + b * mxq_packed_elements[element].element_bytes,
-                   w.scales + b * mxq_packed_elements[element].scale_bytes, w.panel_bytes, 1,
-                   panels, 1);
-        }
-}
-
-#define REFERENCE_KERNEL(name, element)                                                            \
-    void mxq_gemm_bf16_##name##_avx512bf16(                                                        \
-        float *y, size_t y_stride, const void *x, size_t x_stride_bytes, const uint8_t *elements,  \
-        const uint8_t *scales, size_t panel_bytes, size_t rows, size_t panels, size_t blocks)      \
-    {                                                                                              \
-        const struct packed_panels w = {elements, scales, panel_bytes};                            \
-        by_reference(mxq_gemm_bf16_##name##_scalar, y, y_stride, x, x_stride_bytes, w, rows,       \
-                     panels, blocks, element);                                                     \
-    }
-
-REFERENCE_KERNEL(e2m1, MXQ_PACKED_E2M1)
-REFERENCE_KERNEL(nvfp4, MXQ_PACKED_NVFP4)
-REFERENCE_KERNEL(int8, MXQ_PACKED_INT8)
+GEMM_FUSED_KERNEL(mxq_gemm_bf16_e4m3_avx512bf16, MXQ_PACKED_E4M3)
+GEMM_FUSED_KERNEL(mxq_gemm_bf16_e5m2_avx512bf16, MXQ_PACKED_E5M2)
+GEMM_FUSED_KERNEL(mxq_gemm_bf16_e2m1_avx512bf16, MXQ_PACKED_E2M1)

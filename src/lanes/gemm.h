@@ -12,11 +12,13 @@
 #include "lanes/panel.h"
 #include "lanes/tiles.h"
 
-#define GEMM_VECTORS (GEMM_PANELS * PANEL_VECTORS)
-#define VEC_BYTES    (VEC_LANES * sizeof(float))
-#define ROW_BYTES    (MXQ_PANEL * sizeof(float)) /* of a k of w */
+#define VEC_BYTES (VEC_LANES * sizeof(float))
+#define ROW_BYTES (MXQ_PANEL * sizeof(float)) /* of a k of w */
 
 /* ------------------------------------ Operands of F32 in L1 ------------------------------------ */
+
+#if defined(GEMM_ROWS)
+#define GEMM_VECTORS (GEMM_PANELS * PANEL_VECTORS)
 
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                           const unsigned char *w, size_t w_stride, size_t blocks, const size_t rows,
@@ -53,25 +55,36 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
     }
 }
 
+#endif
+
 /* --------------------------------- Packed weights, in registers -------------------------------- */
 
 /* Decoded weights are as small as 2^-129: x is made larger by this, so that products stay exact. */
-#define FUSED_X_SHIFT 100
+#define FUSED_X_SHIFT(element) ((element) != MXQ_PACKED_NVFP4 && PAIR_SHIFT(element) ? 100 : 0)
+
+/* A file whose x is of another type has its own load_x(). */
+#if !defined(FUSED_X_BYTES)
+#define FUSED_X_BYTES sizeof(float)
+
+MXQ_INLINE void load_x(float values[MXQ_BLOCK], const unsigned char *x, vec_ps factor)
+{
+    UNROLL
+    for (size_t k = 0; k < MXQ_BLOCK; k += VEC_LANES)
+        vec_store_ps(values + k, vec_mul_ps(vec_load_ps(x + k * sizeof(float)), factor));
+}
+#endif
 
 /* Copies a sub-block of some rows: next to each other they need one address register, not many. */
 MXQ_INLINE void load_rows(float values[FUSED_ROWS][MXQ_BLOCK], const unsigned char *x,
-                          size_t x_stride, const size_t rows)
+                          size_t x_stride, const size_t rows, const int shift)
 {
-    const vec_ps factor = vec_as_ps(vec_set1((uint32_t)(127 + FUSED_X_SHIFT) << 23));
+    const vec_ps factor = vec_as_ps(vec_set1((uint32_t)(127 + shift) << 23));
     UNROLL
-    for (size_t i = 0; i < rows * MXQ_BLOCK; i += VEC_LANES) {
-        const size_t r = i / MXQ_BLOCK, k = i % MXQ_BLOCK;
-        const unsigned char *from = x + r * x_stride + k * sizeof(float);
-        vec_store_ps(values[r] + k, vec_mul_ps(vec_load_ps(from), factor));
-    }
+    for (size_t r = 0; r < rows; r++)
+        load_x(values[r], x + r * x_stride, factor);
 }
 
-/* y += dots * 2^(scale - 127), for one row and one panel. */
+/* y += dots * factor, for one row and one panel. */
 MXQ_INLINE void add_scaled(float *y, const vec_ps *even, const vec_ps *odd, const vec_ps *factor)
 {
     vec_ps dot[PANEL_VECTORS];
@@ -84,49 +97,80 @@ MXQ_INLINE void add_scaled(float *y, const vec_ps *even, const vec_ps *odd, cons
         vec_store_ps(y + v * VEC_LANES, vec_add_ps(vec_load_ps(y + v * VEC_LANES), dot[v]));
 }
 
+/* One pair of k of a panel.  NVFP4 is multiplied by its scales here, for they are no powers of two. */
+MXQ_INLINE void load_weights(vec_ps weight[2][PANEL_VECTORS], const uint8_t *codes,
+                             const vec_ps *factor, const enum mxq_packed_element element)
+{
+    decode_pair(weight[0], weight[1], codes, element);
+    UNROLL
+    for (size_t i = 0; i < 2 * PANEL_VECTORS; i++)
+        if (element == MXQ_PACKED_NVFP4)
+            weight[i % 2][i / 2] = vec_mul_ps(weight[i % 2][i / 2], factor[i / 2]);
+}
+
+/* 64 bytes of codes of each panel: some pairs of k. */
+MXQ_INLINE void fused_line(vec_ps chains[2][FUSED_SUMS], float values[FUSED_ROWS][MXQ_BLOCK],
+                           struct packed_panels w, size_t line, const size_t rows,
+                           const size_t panels, const enum mxq_packed_element element)
+{
+    enum { V = PANEL_VECTORS };
+    vec_ps factors[4][V];
+    UNROLL
+    for (size_t p = 0; p < panels; p++)
+        if (element == MXQ_PACKED_NVFP4)
+            load_element_factors(factors[p], w.scales + p * w.panel_bytes,
+                                 line / (BARE_BYTES(element) / 2), element);
+    UNROLL
+    for (size_t i = 0; i < panels * 64; i += PAIR_BYTES(element)) {
+        /* Pair by pair, so that the panels' chains take turns. */
+        const size_t p = i / PAIR_BYTES(element) % panels, pair = i / PAIR_BYTES(element) / panels;
+        const size_t k = 2 * (line / PAIR_BYTES(element) + pair);
+        const uint8_t *codes = w.elements + p * w.panel_bytes + line;
+        vec_ps weight[2][V];
+        if (pair == 0)
+            __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
+        load_weights(weight, codes + pair * PAIR_BYTES(element), factors[p], element);
+        UNROLL
+        for (size_t j = 0; j < 2 * rows * V; j++) {
+            const size_t odd = j % 2, v = j / 2 % V, r = j / 2 / V;
+            const size_t sum = (r * panels + p) * V + v;
+            chains[odd][sum] =
+                vec_fma_ps(vec_broadcast_ps(values[r] + k + odd), weight[odd][v], chains[odd][sum]);
+        }
+    }
+}
+
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                            struct packed_panels w, size_t blocks, const size_t rows,
-                           const size_t panels, const struct mxq_element_info *e)
+                           const size_t panels, const enum mxq_packed_element element)
 {
     enum { V = PANEL_VECTORS };
     for (size_t b = 0; b < blocks; b++) {
         float values[FUSED_ROWS][MXQ_BLOCK];
         vec_ps chains[2][FUSED_SUMS]; /* even, odd */
-        load_rows(values, x + b * MXQ_BLOCK * sizeof(float), x_stride, rows);
+        load_rows(values, x, x_stride, rows, FUSED_X_SHIFT(element));
         UNROLL
         for (size_t i = 0; i < rows * panels * V; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
-        for (size_t line = 0; line < MXQ_PANEL_ELEMENTS; line += 64) {
-            UNROLL
-            for (size_t i = 0; i < panels * 64; i += PAIR_BYTES) {
-                /* Pair by pair, so that the panels' chains take turns. */
-                const size_t p = i / PAIR_BYTES % panels, pair = i / PAIR_BYTES / panels;
-                const size_t k = line / MXQ_PANEL + 2 * pair;
-                const uint8_t *codes =
-                    w.elements + p * w.panel_bytes + b * MXQ_PANEL_ELEMENTS + line;
-                vec_ps weight[2][V];
-                if (pair == 0)
-                    __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
-                vec_decode_pair(weight[0], weight[1], codes + pair * PAIR_BYTES, e->mantissa_bits);
-                UNROLL
-                for (size_t j = 0; j < 2 * rows * V; j++) {
-                    const size_t odd = j % 2, v = j / 2 % V, r = j / 2 / V;
-                    const size_t sum = (r * panels + p) * V + v;
-                    chains[odd][sum] = vec_fma_ps(vec_broadcast_ps(values[r] + k + odd),
-                                                  weight[odd][v], chains[odd][sum]);
-                }
-            }
-        }
+        for (size_t line = 0; line < BARE_BYTES(element); line += 64)
+            fused_line(chains, values, w, line, rows, panels, element);
         UNROLL
         for (size_t p = 0; p < panels; p++) {
             vec_ps factor[V];
-            load_factors(factor, w.scales + p * w.panel_bytes + b * MXQ_PANEL,
-                         PAIR_SHIFT(e) - FUSED_X_SHIFT);
+            if (element == MXQ_PACKED_NVFP4)
+                for (size_t v = 0; v < V; v++)
+                    factor[v] = vec_as_ps(vec_set1(UINT32_C(127) << 23));
+            else
+                load_factors(factor, w.scales + p * w.panel_bytes,
+                             PAIR_SHIFT(element) - FUSED_X_SHIFT(element));
             UNROLL
             for (size_t r = 0; r < rows; r++)
                 add_scaled(y + r * y_stride + p * MXQ_PANEL, chains[0] + (r * panels + p) * V,
                            chains[1] + (r * panels + p) * V, factor);
         }
+        x += MXQ_BLOCK * FUSED_X_BYTES;
+        w.elements += BARE_BYTES(element);
+        w.scales += mxq_packed_elements[element].scale_bytes;
     }
 }
 

@@ -7,7 +7,9 @@
  *   FUSED_ROWS             rows of the largest tile of gemm_fused
  *   FUSED_PANELS(rows)     how many panels its tiles have
  *   FUSED_SUMS             output vectors of the largest one
- *   gemm_tile, fused_tile  as declared below; rows and panels are constants there */
+ *   gemm_tile, fused_tile  as declared below; rows and panels are constants there
+ *
+ * Without FUSED_ROWS there is no gemm_fused, without GEMM_ROWS no gemm. */
 #ifndef MXQ_LANES_TILES_H
 #define MXQ_LANES_TILES_H
 
@@ -23,14 +25,11 @@ struct packed_panels {
     size_t panel_bytes;
 };
 
+#if defined(GEMM_ROWS)
 /* Strides of x and w in bytes. */
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                           const unsigned char *w, size_t w_stride, size_t blocks, const size_t rows,
                           const size_t panels);
-MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                           struct packed_panels w, size_t blocks, const size_t rows,
-                           const size_t panels, const struct mxq_element_info *e);
-
 #define GEMM_TILE(n)                                                                               \
     case n:                                                                                        \
         gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, n, panels);                       \
@@ -67,20 +66,26 @@ MXQ_INLINE void gemm_rows(float *y, size_t y_stride, const unsigned char *x, siz
         else                                                                                       \
             gemm_rows(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, blocks, 1);         \
     }
+#endif
+
+#if defined(FUSED_ROWS)
+MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                           struct packed_panels w, size_t blocks, const size_t rows,
+                           const size_t panels, const enum mxq_packed_element element);
 
 /* Some rows, which make one tile, against all panels. */
 MXQ_INLINE void fused_panels(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                              struct packed_panels w, size_t panels, size_t blocks,
-                             const size_t rows, const struct mxq_element_info *e)
+                             const size_t rows, const enum mxq_packed_element element)
 {
     for (; panels >= FUSED_PANELS(rows); panels -= FUSED_PANELS(rows)) {
-        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, FUSED_PANELS(rows), e);
+        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, FUSED_PANELS(rows), element);
         y += FUSED_PANELS(rows) * MXQ_PANEL;
         w.elements += FUSED_PANELS(rows) * w.panel_bytes;
         w.scales += FUSED_PANELS(rows) * w.panel_bytes;
     }
     for (; panels; panels--) {
-        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, 1, e);
+        fused_tile(y, y_stride, x, x_stride, w, blocks, rows, 1, element);
         y += MXQ_PANEL;
         w.elements += w.panel_bytes;
         w.scales += w.panel_bytes;
@@ -89,12 +94,12 @@ MXQ_INLINE void fused_panels(float *y, size_t y_stride, const unsigned char *x, 
 
 #define FUSED_TILE(n)                                                                              \
     case n:                                                                                        \
-        fused_panels(y, y_stride, x, x_stride, w, panels, blocks, n, e);                           \
+        fused_panels(y, y_stride, x, x_stride, w, panels, blocks, n, element);                     \
         break
 
 MXQ_INLINE void fused_rows(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                            struct packed_panels w, size_t rows, size_t panels, size_t blocks,
-                           const struct mxq_element_info *e)
+                           const enum mxq_packed_element element)
 {
     while (rows) {
         /* Two halves are better than a large tile and a small one. */
@@ -121,8 +126,9 @@ MXQ_INLINE void fused_rows(float *y, size_t y_stride, const unsigned char *x, si
               size_t panels, size_t blocks)                                                        \
     {                                                                                              \
         const struct packed_panels w = {elements, scales, panel_bytes};                            \
-        fused_rows(y, y_stride, x, x_stride_bytes, w, rows, panels, blocks,                        \
-                   &mxq_elements[element]);                                                        \
+        fused_rows(y, y_stride, x, x_stride_bytes, w, rows, panels, blocks, element);              \
     }
+
+#endif
 
 #endif

@@ -12,5 +12,8 @@
 #include "lanes/gemm.h"
 
 GEMM_KERNEL(mxq_gemm_f32_neon)
-GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_neon, MXQ_E4M3)
-GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_neon, MXQ_E5M2)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e4m3_neon, MXQ_PACKED_E4M3)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e5m2_neon, MXQ_PACKED_E5M2)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_e2m1_neon, MXQ_PACKED_E2M1)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_nvfp4_neon, MXQ_PACKED_NVFP4)
+GEMM_FUSED_KERNEL(mxq_gemm_f32_int8_neon, MXQ_PACKED_INT8)

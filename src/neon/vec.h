@@ -418,10 +418,9 @@ MXQ_INLINE void vec_decode(vec value[4], const uint8_t *p, const struct mxq_elem
     }
 }
 
-MXQ_INLINE void vec_decode_pair(vec_ps even[4], vec_ps odd[4], const uint8_t *p, int mantissa_bits)
+MXQ_INLINE void vec_widen_pair(vec_ps even[4], vec_ps odd[4], uint8x16x2_t codes, int mantissa_bits)
 {
     /* Widened and shifted, the code is under copies of its sign, which are cleared but for the first. */
-    const uint8x16x2_t codes = vld2q_u8(p);
     const uint16x8_t mask = vdupq_n_u16((uint16_t)(0x8000 | 0x7F << (7 - mantissa_bits)));
     for (int i = 0; i < 2; i++) {
         const int8x16_t half = vreinterpretq_s8_u8(codes.val[i]);
@@ -433,6 +432,38 @@ MXQ_INLINE void vec_decode_pair(vec_ps even[4], vec_ps odd[4], const uint8_t *p,
             const uint16x8_t bf16 = vandq_u16(vreinterpretq_u16_s16(words), mask);
             to[2 * j] = vec_as_ps(vshlq_n_u32(vmovl_u16(vget_low_u16(bf16)), 16));
             to[2 * j + 1] = vec_as_ps(vshlq_n_u32(vmovl_u16(vget_high_u16(bf16)), 16));
+        }
+    }
+}
+
+MXQ_INLINE void vec_decode_pair(vec_ps even[4], vec_ps odd[4], const uint8_t *p, int mantissa_bits)
+{
+    vec_widen_pair(even, odd, vld2q_u8(p), mantissa_bits);
+}
+
+/* Its values are E5M2's too, all of them normal numbers there. */
+#define VEC_E2M1_SHIFT (127 - 15)
+
+MXQ_INLINE void vec_decode_pair_e2m1(vec_ps even[4], vec_ps odd[4], const uint8_t *p)
+{
+    static const uint8_t e5m2[16] = {0x00, 0x38, 0x3C, 0x3E, 0x40, 0x42, 0x44, 0x46,
+                                     0x80, 0xB8, 0xBC, 0xBE, 0xC0, 0xC2, 0xC4, 0xC6};
+    const uint8x16_t values = vld1q_u8(e5m2), bytes = vld1q_u8(p);
+    const uint8x16x2_t codes = {{vqtbl1q_u8(values, vandq_u8(bytes, vdupq_n_u8(0xF))),
+                                 vqtbl1q_u8(values, vshrq_n_u8(bytes, 4))}};
+    vec_widen_pair(even, odd, codes, 2);
+}
+
+MXQ_INLINE void vec_decode_pair_int8(vec_ps even[4], vec_ps odd[4], const uint8_t *p)
+{
+    const uint8x16x2_t codes = vld2q_u8(p);
+    for (int i = 0; i < 2; i++) {
+        const int8x16_t half = vreinterpretq_s8_u8(codes.val[i]);
+        vec_ps *to = i ? odd : even;
+        for (int j = 0; j < 2; j++) {
+            const int16x8_t words = vmovl_s8(j ? vget_high_s8(half) : vget_low_s8(half));
+            to[2 * j] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words)));
+            to[2 * j + 1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(words)));
         }
     }
 }
