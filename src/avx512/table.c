@@ -44,12 +44,12 @@ const struct mxq_kernels mxq_kernels_avx512 = {
     .panel[MXQ_PACKED_NVFP4][MXQ_BF16]        = mxq_panel_f32_nvfp4_avx512,
     .panel[MXQ_PACKED_INT8][MXQ_F32]          = mxq_panel_f32_int8_avx512,
     .panel[MXQ_PACKED_INT8][MXQ_BF16]         = mxq_panel_f32_int8_avx512,
-    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_scalar,
-    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_scalar,
+    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_avx512,
+    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_avx512,
 
     .gemm[MXQ_F32]                            = mxq_gemm_f32_avx512,
     .gemm[MXQ_BF16]                           = mxq_gemm_f32_avx512,
-    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_scalar,
+    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_avx512,
 
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_F32]     = mxq_gemm_f32_e4m3_avx512,
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_BF16]    = mxq_gemm_f32_e4m3_avx512,
@@ -72,5 +72,6 @@ const struct mxq_kernels mxq_kernels_avx512 = {
     /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
     .tile[MXQ_BF16]         = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   6,    2,      16,     0,       {0, 1, 2, 3},  0, MXQ_F32, 192 },
 };
 /* clang-format on */
