@@ -31,7 +31,8 @@
 static const char *selected = "*";
 static int ran;
 
-static const char *const mode_names[MXQ_SCALE_MODES] = {"rceil", "floor", "ceil", "even", "ct"};
+static const char *const mode_names[MXQ_SCALE_MODES] = {"default", "rceil", "floor", "ceil",
+                                                        "even",    "ct",    "mse",   "unit"};
 
 /* One sweep over 2^32 values: a step checks chunk number `chunk` in all subjects. */
 struct sweep {
@@ -66,21 +67,30 @@ static void differs(struct sweep *s, const char *isa, uint32_t input, unsigned g
     pthread_mutex_unlock(&s->lock);
 }
 
-static void compare(struct sweep *s, size_t row, const uint32_t *inputs, const uint8_t *got,
-                    const uint8_t *expected, size_t values)
+/* Code i of packed codes of so many bits. */
+static uint8_t code_at(const struct sweep *s, int bits, const uint8_t *codes, size_t i)
 {
-    s->row_values[row] += values;
-    if (!memcmp(got, expected, values))
+    return bits == 8 ? codes[i] : oracle_get(s->element, codes, i);
+}
+
+static void compare(struct sweep *s, size_t row, const uint32_t *inputs, const uint8_t *got,
+                    const uint8_t *expected, int bits)
+{
+    s->row_values[row] += CHUNK;
+    if (!memcmp(got, expected, (size_t)bits * CHUNK / 8))
         return;
-    for (size_t i = 0; i < values; i++)
-        if (got[i] != expected[i])
-            differs(s, mxq_rows[row]->isa, inputs[i], got[i], expected[i]);
+    for (size_t i = 0; i < CHUNK; i++) {
+        const uint8_t a = code_at(s, bits, got, i), b = code_at(s, bits, expected, i);
+        if (a != b)
+            differs(s, mxq_rows[row]->isa, inputs[i], a, b);
+    }
 }
 
 /* -------------------------------------------- Steps ------------------------------------------- */
 
 static void step_pack(struct sweep *s, uint64_t chunk)
 {
+    const int bits = mxq_elements[s->element].bits;
     uint32_t x[CHUNK];
     uint8_t scale[CHUNK_BLOCKS], expected[CHUNK], got[CHUNK];
     memset(scale, 127, sizeof scale);
@@ -89,33 +99,36 @@ static void step_pack(struct sweep *s, uint64_t chunk)
     mxq_kernels_scalar.pack[s->element][MXQ_F32](expected, x, scale, CHUNK_BLOCKS);
     for (uint32_t i = 0; i < CHUNK; i++) {
         const uint8_t oracle = oracle_pack(s->element, MXQ_F32, x[i], 127);
-        if (expected[i] != oracle)
-            differs(s, "scalar", x[i], expected[i], oracle);
+        const uint8_t code = code_at(s, bits, expected, i);
+        if (code != oracle)
+            differs(s, "scalar", x[i], code, oracle);
     }
     s->oracle_values += CHUNK;
     for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
         if (is_runnable(mxq_rows[row])) {
             mxq_rows[row]->pack[s->element][MXQ_F32](got, x, scale, CHUNK_BLOCKS);
-            compare(s, row, x, got, expected, CHUNK);
+            compare(s, row, x, got, expected, bits);
         }
 }
 
 /* Lane b % 32 of block b is the largest element; the other lanes count through all F32. */
 static void step_quantize(struct sweep *s, uint64_t chunk)
 {
-    static const uint32_t largest[MXQ_ELEMENTS] = {0x43E00000, 0x47600000};
+    const int bits = mxq_elements[s->element].bits;
+    const uint32_t largest =
+        oracle_nearest(MXQ_F32, oracle_decode(s->element, oracle_max_code(s->element)));
     const struct mxq_scale_rule rule = mxq_scale_rule(s->element, s->mode);
     uint32_t x[CHUNK];
     uint8_t scale[CHUNK_BLOCKS], expected_scale[CHUNK_BLOCKS], expected[CHUNK], got[CHUNK];
     uint64_t value = chunk * CHUNK_BLOCKS * ANCHORED;
     for (uint32_t i = 0; i < CHUNK; i++)
-        x[i] = i % MXQ_BLOCK == i / MXQ_BLOCK % MXQ_BLOCK ? largest[s->element] : (uint32_t)value++;
+        x[i] = i % MXQ_BLOCK == i / MXQ_BLOCK % MXQ_BLOCK ? largest : (uint32_t)value++;
     mxq_kernels_scalar.quantize[s->element][MXQ_F32](expected, expected_scale, x, CHUNK_BLOCKS,
                                                      &rule);
     for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
         if (is_runnable(mxq_rows[row])) {
             mxq_rows[row]->quantize[s->element][MXQ_F32](got, scale, x, CHUNK_BLOCKS, &rule);
-            compare(s, row, x, got, expected, CHUNK);
+            compare(s, row, x, got, expected, bits);
             if (memcmp(scale, expected_scale, CHUNK_BLOCKS))
                 differs(s, mxq_rows[row]->isa, x[0], scale[0], expected_scale[0]);
         }
@@ -138,7 +151,7 @@ static void step_scale(struct sweep *s, uint64_t chunk)
     for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
         if (is_runnable(mxq_rows[row])) {
             mxq_rows[row]->scale[MXQ_E8M0](got, amax, CHUNK, &rule);
-            compare(s, row, amax, got, expected, CHUNK);
+            compare(s, row, amax, got, expected, 8);
         }
 }
 
@@ -207,7 +220,8 @@ static int run_element(enum mxq_element element)
     failed += run(name, element, MXQ_SCALE_RCEIL, step_pack, CHUNKS);
     snprintf(name, sizeof name, "quantize_%s_f32", mxq_elements[element].name);
     failed += run(name, element, MXQ_SCALE_RCEIL, step_quantize, anchored);
-    for (int mode = 0; mode < MXQ_SCALE_MODES; mode++) {
+    /* INT8 has no E8M0 scales. */
+    for (int mode = 0; element != MXQ_INT8 && mode < MXQ_SCALE_MODES; mode++) {
         snprintf(name, sizeof name, "scale_e8m0 %s %s", mxq_elements[element].name,
                  mode_names[mode]);
         failed += run(name, element, (enum mxq_scale_mode)mode, step_scale, CHUNKS);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fpcontrol.h"
+#include "oracle_matrix.h"
 #include "product.h"
 #include "tally.h"
 #include "workers.h"
@@ -177,6 +178,72 @@ static void run(enum mxq_element element, enum mxq_type type, enum mxq_scale_mod
         run_setting(&settings[i], &q, &wide, mode);
 }
 
+/* ----------------------------------------- Other formats --------------------------------------- */
+
+/* Codes of fewer bits, and scales that are divided by, rounded at random and measured: the bytes of the oracle
+ * under every setting, on this thread. */
+static void run_format(const struct mxq_format *format, enum mxq_type type,
+                       enum mxq_rounding rounding)
+{
+    const size_t rows = 5, cols = 300;
+    float tensor = 0, expected_tensor = 0;
+    struct mxq_statistics statistics = {0}, expected_statistics = {0};
+    struct mxq_quantize_options options = MXQ_QUANTIZE_OPTIONS;
+    struct mxq_quantized q = {*format, rows,
+                              cols,    expected_elements,
+                              cols,    expected_scales,
+                              80,      format->scale == MXQ_E4M3_SCALE ? &expected_tensor : NULL};
+    struct mxq_matrix wide = {x, type, rows, cols, cols};
+    fill(type);
+    options.nonfinite = MXQ_NONFINITE_CLAMP;
+    options.rounding = rounding;
+    options.statistics = &expected_statistics;
+    memset(expected_elements, 0xAA, sizeof expected_elements);
+    memset(expected_scales, 0xAA, sizeof expected_scales);
+    oracle_quantize_matrix(&q, &wide, &options);
+    wide.data = expected_y;
+    oracle_dequantize_matrix(&wide, &q);
+    q.elements = elements;
+    q.scales = scales;
+    q.tensor_scale = q.tensor_scale ? &tensor : NULL;
+    options.statistics = &statistics;
+    const uint64_t saved = fpcontrol_get();
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        active = &settings[i];
+        memset(elements, 0xAA, sizeof elements);
+        memset(scales, 0xAA, sizeof scales);
+        wide.data = x;
+        fpcontrol_set(active->bits);
+        int ok = mxq_quantize(&q, &wide, &options, NULL) == MXQ_OK;
+        wide.data = y;
+        ok &= mxq_dequantize(&wide, &q, NULL, NULL) == MXQ_OK;
+        const uint64_t after = fpcontrol_get();
+        fpcontrol_set(saved);
+        check(ok, "a format fails");
+        check(after == active->bits, FPCONTROL_NAME " of the caller is changed by a format");
+        check(!memcmp(elements, expected_elements, sizeof elements), "elements of a format differ");
+        check(!memcmp(scales, expected_scales, sizeof scales), "scales of a format differ");
+        check(!memcmp(&tensor, &expected_tensor, sizeof tensor), "the tensor's scale differs");
+        check(!memcmp(&statistics, &expected_statistics, sizeof statistics), "statistics differ");
+        check(!memcmp(y, expected_y, rows * cols * mxq_type_bytes(type)),
+              "values of a format differ");
+    }
+}
+
+static void run_formats(void)
+{
+    static const struct mxq_format formats[] = {
+        {MXQ_E2M3, MXQ_E8M0, 1, 32},      {MXQ_E2M1, MXQ_E8M0, 1, 32},
+        {MXQ_E3M2, MXQ_E8M0, 128, 128},   {MXQ_MXINT8, MXQ_E8M0, 1, 128},
+        {MXQ_E4M3, MXQ_F32_SCALE, 0, 0},  {MXQ_INT8, MXQ_F32_SCALE, 1, 0},
+        {MXQ_INT8, MXQ_F16_SCALE, 1, 32}, {MXQ_E5M2, MXQ_BF16_SCALE, 1, 8},
+        {MXQ_E2M1, MXQ_E4M3_SCALE, 1, 16}};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        for (int type = 0; type < MXQ_TYPES; type++)
+            for (int rounding = MXQ_NEAREST_EVEN; rounding <= MXQ_STOCHASTIC; rounding += 4)
+                run_format(&formats[i], (enum mxq_type)type, (enum mxq_rounding)rounding);
+}
+
 /* ------------------------------------------- Products ----------------------------------------- */
 
 /* Quantizes and packs the values x under a setting: the same bytes as without. */
@@ -265,6 +332,7 @@ int main(void)
             for (int type = 0; type < MXQ_TYPES; type++)
                 for (int mode = 0; mode < MXQ_SCALE_MODES; mode += 3)
                     run((enum mxq_element)e, (enum mxq_type)type, (enum mxq_scale_mode)mode);
+        run_formats();
         run_products();
     }
     return tally_end(&tally);
