@@ -15,6 +15,7 @@
 #define TILE_ROWS      64
 #define TILE_ROW_BYTES 4096
 #define TASK_ROWS      1024
+#define L1_WAY_BYTES   4096
 #define GROUP          16  /* columns of a group of mxq_columns_fn */
 #define CHUNK_COLS     256 /* columns whose outputs stay in L1 from one block to the next */
 
@@ -71,6 +72,12 @@ static void quantize_padded(const struct both *b, const struct piece *p, uint8_t
     }
 }
 
+/* Whether lines one below the other compete for the same few places of L1: then a copy is faster. */
+static int is_aliased(const struct both *b)
+{
+    return b->x->stride * b->of_cols.type_bytes % L1_WAY_BYTES == 0;
+}
+
 static void quantize_piece(const struct both *b, const struct piece *p)
 {
     const struct mxq_quantized *q = b->cols;
@@ -78,9 +85,17 @@ static void quantize_piece(const struct both *b, const struct piece *p)
     uint8_t *elements =
         q->elements + p->col * q->elements_stride + mxq_code_bytes(b->of_cols.element, p->row);
     uint8_t *scales = q->scales + p->col * q->scales_stride + p->row / MXQ_BLOCK;
-    if (whole)
+    if (whole && is_aliased(b)) {
+        unsigned char x[MXQ_BLOCK * CHUNK_COLS * 4];
+        const size_t cols = whole * GROUP, bytes = cols * b->of_cols.type_bytes;
+        for (size_t row = 0; row < MXQ_BLOCK; row++)
+            memcpy(x + row * bytes, value_at(b, p->row + row, p->col), bytes);
+        b->of_cols.columns(elements, q->elements_stride, scales, q->scales_stride, x, cols, whole,
+                           &b->of_cols.rule);
+    } else if (whole) {
         b->of_cols.columns(elements, q->elements_stride, scales, q->scales_stride,
                            value_at(b, p->row, p->col), b->x->stride, whole, &b->of_cols.rule);
+    }
     for (size_t done = whole * GROUP; done < p->cols; done += GROUP) {
         const size_t left = p->cols - done;
         const struct piece rest = {p->row, p->rows, p->col + done, left < GROUP ? left : GROUP};
