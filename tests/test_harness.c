@@ -495,6 +495,128 @@ static void panel_loses_the_sign_of_zero(void *w, const uint8_t *elements, const
             oracle_store(MXQ_F32, w, i, 0);
 }
 
+/* ---------------------------- Defects of packed codes and of roundings ------------------------- */
+
+static void pack_swaps_nibbles(uint8_t *elements, const void *x, const uint8_t *scale,
+                               size_t blocks)
+{
+    mxq_pack_e2m1_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK / 2; i++)
+        elements[i] = (uint8_t)(elements[i] << 4 | elements[i] >> 4);
+}
+
+static void pack_shifts_six_bits(uint8_t *elements, const void *x, const uint8_t *scale,
+                                 size_t blocks)
+{
+    mxq_pack_e3m2_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * 24; i += 3) {
+        const uint8_t low = elements[i];
+        elements[i] = elements[i + 2];
+        elements[i + 2] = low;
+    }
+}
+
+static void pack_writes_the_most_negative(uint8_t *elements, const void *x, const uint8_t *scale,
+                                          size_t blocks)
+{
+    mxq_pack_mxint8_f32_scalar(elements, x, scale, blocks);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        if (elements[i] == 0x81 && scale[i / MXQ_BLOCK] < 120)
+            elements[i] = 0x80;
+}
+
+static void unpack_has_a_stale_lane(void *y, const uint8_t *elements, const uint8_t *scale,
+                                    size_t blocks)
+{
+    mxq_unpack_f32_e2m3_scalar(y, elements, scale, blocks);
+    for (size_t b = 0; b < blocks; b++)
+        memcpy((char *)y + 128 * b + 4 * 13, (char *)y + 128 * b + 4 * 12, 4);
+}
+
+static void encode_rounds_ties_away(uint8_t *elements, const float *v, size_t blocks,
+                                    const struct mxq_encoding *how)
+{
+    struct mxq_encoding wrong = *how;
+    if (wrong.rounding == MXQ_NEAREST_EVEN)
+        wrong.rounding = MXQ_NEAREST_AWAY;
+    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+}
+
+static void encode_takes_the_next_word(uint8_t *elements, const float *v, size_t blocks,
+                                       const struct mxq_encoding *how)
+{
+    struct mxq_encoding wrong = *how;
+    wrong.index++;
+    mxq_encode_e2m1_f32_scalar(elements, v, blocks, &wrong);
+}
+
+static void encode_forgets_half_of_the_seed(uint8_t *elements, const float *v, size_t blocks,
+                                            const struct mxq_encoding *how)
+{
+    struct mxq_encoding wrong = *how;
+    wrong.seed = (uint32_t)wrong.seed;
+    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+}
+
+static void encode_forgets_half_of_the_index(uint8_t *elements, const float *v, size_t blocks,
+                                             const struct mxq_encoding *how)
+{
+    struct mxq_encoding wrong = *how;
+    wrong.index = (uint32_t)wrong.index;
+    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+}
+
+static void encode_keeps_the_sign_of_zero(uint8_t *elements, const float *v, size_t blocks,
+                                          const struct mxq_encoding *how)
+{
+    struct mxq_encoding wrong = *how;
+    wrong.unsigned_zero = 0;
+    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+}
+
+/* ------------------------------- Defects of factors and of sums -------------------------------- */
+
+static void divide_multiplies(float *v, const void *x, const float *divisor, size_t blocks)
+{
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
+        float value;
+        memcpy(&value, F(x) + 4 * i, 4);
+        const float result = value * (1 / divisor[i / 8]);
+        memcpy((char *)v + 4 * i, &result, 4);
+    }
+}
+
+static void measure_turns_the_lanes(struct mxq_sums *sums, const void *x, const float *y,
+                                    const float *limit, size_t blocks)
+{
+    mxq_measure_f32_scalar(sums, x, y, limit, blocks);
+    const double lane = sums->ee[0];
+    sums->ee[0] = sums->ee[7];
+    sums->ee[7] = lane;
+}
+
+static void measure_counts_no_saturation(struct mxq_sums *sums, const void *x, const float *y,
+                                         const float *limit, size_t blocks)
+{
+    const uint64_t saturated = sums->saturated;
+    mxq_measure_f32_scalar(sums, x, y, limit, blocks);
+    sums->saturated = saturated;
+}
+
+static void amax_8_takes_neighbours(uint32_t *amax, const void *x, size_t blocks)
+{
+    mxq_amax_8_f32_scalar(amax, x, blocks);
+    for (size_t b = 0; b < blocks; b++)
+        amax[4 * b + 1] = amax[4 * b + 1] < amax[4 * b] ? amax[4 * b] : amax[4 * b + 1];
+}
+
+static void mse_never_adds(uint8_t *scale, const float *x, size_t blocks)
+{
+    (void)scale;
+    (void)x;
+    (void)blocks;
+}
+
 /* -------------------------------------- Defects of gemm --------------------------------------- */
 
 enum gemm_defect {
@@ -715,6 +837,20 @@ static const struct defect defects[] = {
     UNPACK(unpack_flushes_subnormals, CHECK_FAIL),
     UNPACK(unpack_keeps_the_sign_of_nan, CHECK_FAIL),
     UNPACK(unpack_takes_infinity_for_nan, CHECK_FAIL),
+    DEFECT("pack_e2m1_f32", pack[MXQ_E2M1][MXQ_F32], pack_swaps_nibbles, CHECK_FAIL),
+    DEFECT("pack_e3m2_f32", pack[MXQ_E3M2][MXQ_F32], pack_shifts_six_bits, CHECK_FAIL),
+    DEFECT("pack_mxint8_f32", pack[MXQ_MXINT8][MXQ_F32], pack_writes_the_most_negative, CHECK_FAIL),
+    DEFECT("unpack_f32_e2m3", unpack[MXQ_E2M3][MXQ_F32], unpack_has_a_stale_lane, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_rounds_ties_away, CHECK_FAIL),
+    DEFECT("encode_e2m1_f32", encode[MXQ_E2M1], encode_takes_the_next_word, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_forgets_half_of_the_seed, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_forgets_half_of_the_index, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_keeps_the_sign_of_zero, CHECK_FAIL),
+    DEFECT("divide_f32_f32", divide[MXQ_F32], divide_multiplies, CHECK_FAIL),
+    DEFECT("measure_f32", measure[MXQ_F32], measure_turns_the_lanes, CHECK_FAIL),
+    DEFECT("measure_f32", measure[MXQ_F32], measure_counts_no_saturation, CHECK_FAIL),
+    DEFECT("amax_8_f32", amax_8[MXQ_F32], amax_8_takes_neighbours, CHECK_FAIL),
+    DEFECT("mse_e2m1_f32", mse[MXQ_E2M1], mse_never_adds, CHECK_FAIL),
     DEFECT("unpack_bf16_e5m2", unpack[MXQ_E5M2][MXQ_BF16], unpack_truncates, CHECK_FAIL),
     QUANTIZE(mxq_quantize_e4m3_f16_scalar, CHECK_OK),
     QUANTIZE(quantize_takes_the_scale_of_its_neighbour, CHECK_FAIL),
