@@ -280,7 +280,7 @@ static void call_encode(const struct check *c, const struct mxq_kernels *row, vo
         (enum mxq_rounding)(variant / 4),
         variant & 1 && mxq_elements[c->element].nan_code,
         variant >> 1 & 1,
-        random_u64(&c->random),
+        (c->seed ^ c->current.number) * UINT64_C(0x9E3779B97F4A7C15),
         starts[c->current.number % (sizeof starts / sizeof *starts)],
     };
     row->encode[c->element](data[0], data[1], blocks, &how);
