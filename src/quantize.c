@@ -148,6 +148,7 @@ struct quantize {
     float tensor_scale;   /* 1 but for E4M3 scales */
     float tensor_divisor; /* of a block over the whole tensor */
     size_t length;        /* of a block along a row */
+    unsigned shift;       /* value i of a row of a tile is in its block i >> shift */
     size_t tile_rows, tile_cols;
     size_t tiles_across, tiles, task_tiles;
     struct partial *partials; /* of each task */
@@ -242,7 +243,7 @@ static void find_amax(const struct quantize *c, struct tile *t)
             load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
             span_amax(c, amax, &s, unit);
             for (size_t i = 0; i * unit < s.count; i++) {
-                uint32_t *largest = &t->amax[(done + i * unit) / c->length];
+                uint32_t *largest = &t->amax[(done + i * unit) >> c->shift];
                 if (amax[i] > *largest)
                     *largest = amax[i];
             }
@@ -321,15 +322,16 @@ static float e4m3_quotient(const struct quantize *c, uint32_t amax_bits)
 /* E4M3 scales of a tile. */
 static void make_e4m3(const struct quantize *c, struct tile *t, uint8_t *scales)
 {
-    float quotients[MXQ_SPAN_FACTORS] = {0};
+    const size_t blocks = (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK;
+    float quotients[MXQ_SPAN_FACTORS] = {0}, values[MXQ_SPAN_FACTORS];
     uint8_t codes[MXQ_SPAN_FACTORS];
     for (size_t b = 0; b < t->blocks; b++)
         quotients[b] = e4m3_quotient(c, t->amax[b]);
-    c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes,
-                                        (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK);
+    c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes, blocks);
     memcpy(scales, codes, t->blocks);
+    c->kernels->unpack[MXQ_E4M3][MXQ_F32](values, codes, mxq_unit_codes, blocks);
     for (size_t b = 0; b < t->blocks; b++) {
-        const float divisor = c->tensor_scale * mxq_scale_value(MXQ_E4M3_SCALE, scales, b);
+        const float divisor = c->tensor_scale * values[b];
         t->divisors[b] = divisor == 0 ? INFINITY : divisor;
     }
 }
@@ -376,7 +378,7 @@ static void make_scales(const struct quantize *c, struct tile *t)
 static size_t block_of(const struct quantize *c, const struct tile *t, const struct span *s,
                        size_t i)
 {
-    const size_t block = (s->col - t->col + i) / c->length;
+    const size_t block = (s->col - t->col + i) >> c->shift;
     return block < t->blocks ? block : t->blocks - 1;
 }
 
@@ -524,6 +526,8 @@ static void cut_into_tiles(struct quantize *c)
     const struct mxq_format *f = &c->q->format;
     const int is_row = f->block_rows == 1 && f->block_cols == 0;
     c->length = mxq_block_length(f->block_cols, c->q->cols);
+    /* A block is a power of two long, or a row: a tile has but one of these. */
+    c->shift = f->block_cols ? (unsigned)__builtin_ctz(f->block_cols) : 8 * sizeof(size_t) - 1;
     c->tile_rows = f->block_rows ? f->block_rows : 1;
     c->tile_cols = is_row ? c->q->cols : c->tile_rows > 1 ? TILE_COLS_OF_128 : MXQ_SPAN;
     c->tiles_across = (c->q->cols + c->tile_cols - 1) / c->tile_cols;
