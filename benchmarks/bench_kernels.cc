@@ -498,7 +498,7 @@ static void add_threaded(const std::string &name, const std::string &label, cons
 constexpr size_t matrix_cols = 4096;
 
 /* What mxq_quantize() is asked for beyond the defaults. */
-enum class variant { plain, stochastic, statistics };
+enum class variant { plain, stochastic, statistics, columns, both };
 
 struct public_row {
     traffic t;
@@ -569,6 +569,31 @@ static void run_quantize(benchmark::State &state, public_row p, pthreadpool_t po
     measure_public(state, p, [&] { return mxq_quantize(&p.q, &p.x, &options, nullptr); });
 }
 
+/* Down the columns alone, or both ways from one read. */
+static void run_quantize_both(benchmark::State &state, public_row p, pthreadpool_t pool)
+{
+    const mxq_parallel parallel = mxq_pthreadpool(pool);
+    mxq_quantize_options options = MXQ_QUANTIZE_OPTIONS;
+    struct mxq_sizes sizes = {};
+    options.parallel = pool ? &parallel : nullptr;
+    p.x.data = const_cast<void *>(wide_values(p.x.type));
+    p.q.elements = static_cast<uint8_t *>(output());
+    p.q.scales = scale_output();
+    if (mxq_quantized_sizes(&p.q.format, p.x.cols, p.x.rows, &sizes) != MXQ_OK)
+        state.SkipWithError("mxq_quantized_sizes() failed");
+    const mxq_quantized cols = {p.q.format,
+                                p.x.cols,
+                                p.x.rows,
+                                element_input(),
+                                sizes.elements_row_bytes,
+                                p.q.scales + p.q.rows * p.q.scales_stride,
+                                sizes.scales_row_bytes,
+                                nullptr};
+    const mxq_quantized *rows = p.how == variant::both ? &p.q : nullptr;
+    measure_public(state, p,
+                   [&] { return mxq_quantize_both(rows, &cols, &p.x, &options, nullptr); });
+}
+
 /* What is read was made by mxq_quantize(), before the clock runs. */
 static void run_dequantize(benchmark::State &state, public_row p, pthreadpool_t pool)
 {
@@ -618,6 +643,11 @@ static void add_public_functions(const row &r, const selection &select)
                                 variant::stochastic, r, select, run_quantize);
             add_public_function("mxq_quantize_statistics_" + name, quantizing, info.format, type,
                                 variant::statistics, r, select, run_quantize);
+            add_public_function("mxq_quantize_columns_" + name, quantizing, info.format, type,
+                                variant::columns, r, select, run_quantize_both);
+            add_public_function("mxq_quantize_both_" + name,
+                                {quantizing.read, 2 * quantizing.written}, info.format, type,
+                                variant::both, r, select, run_quantize_both);
         }
 }
 

@@ -207,7 +207,7 @@ def readme_table(run, command):
     return "\n".join(lines)
 
 
-PUBLIC = re.compile(r"mxq_(quantize|dequantize)_(?:(stochastic|statistics)_)?(.+)_(f32|bf16)")
+PUBLIC = re.compile(r"mxq_(quantize|dequantize)_(?:(stochastic|statistics|columns|both)_)?(.+)_(f32|bf16)")
 
 
 def formats_table(run, command):
