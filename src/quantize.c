@@ -125,7 +125,7 @@ enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq
 /* Tasks have a cut that depends on the shape alone: statistics are summed along it. */
 #define MOST_TASKS       256
 #define TASK_VALUES      65536
-#define TILE_COLS_OF_128 256 /* columns of a tile of 128 rows: 128 KiB of F32 */
+#define TILE_COLS_OF_128 512 /* columns of a tile of 128 rows: 256 KiB of F32 */
 
 /* The sums of a task. */
 struct partial {
@@ -231,6 +231,18 @@ static void span_amax(const struct quantize *c, uint32_t *amax, const struct spa
             amax[i] = mxq_finite_amax(s->x + i * unit * mxq_type_bytes(type), unit, type);
 }
 
+/* Raises the amax of blocks to that of their pieces, `pieces` of them in a block. */
+static void raise(uint32_t *blocks, const uint32_t *amax, size_t count, size_t pieces)
+{
+    for (size_t i = 0; i < count; blocks++) {
+        uint32_t largest = *blocks;
+        const size_t end = count - i > pieces ? i + pieces : count;
+        for (; i < end; i++)
+            largest = amax[i] > largest ? amax[i] : largest;
+        *blocks = largest;
+    }
+}
+
 static void find_amax(const struct quantize *c, struct tile *t)
 {
     const size_t unit = c->length < MXQ_BLOCK ? 8 : MXQ_BLOCK;
@@ -242,11 +254,8 @@ static void find_amax(const struct quantize *c, struct tile *t)
             const size_t left = t->cols - done;
             load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
             span_amax(c, amax, &s, unit);
-            for (size_t i = 0; i * unit < s.count; i++) {
-                uint32_t *largest = &t->amax[(done + i * unit) >> c->shift];
-                if (amax[i] > *largest)
-                    *largest = amax[i];
-            }
+            raise(t->amax + (done >> c->shift), amax, (s.count + unit - 1) / unit,
+                  c->q->format.block_cols ? c->length / unit : SIZE_MAX);
         }
 }
 
@@ -319,14 +328,39 @@ static float e4m3_quotient(const struct quantize *c, uint32_t amax_bits)
     return quotient == 0 ? 1 : quotient < 0x1p-9F ? 0x1p-9F : quotient;
 }
 
+/* Whether e4m3_quotient() is amax / 6 / S for all blocks of a tile. */
+static int has_plain_quotients(const struct quantize *c, const struct tile *t)
+{
+    uint32_t largest = 0;
+    for (size_t b = 0; b < t->blocks; b++)
+        largest = t->amax[b] > largest ? t->amax[b] : largest;
+    return largest < NONFINITE && c->tensor_scale > 0 && !c->options->positive_scale;
+}
+
+static void divide_amax(const struct quantize *c, const struct tile *t, float *quotients,
+                        size_t blocks)
+{
+    float divisors[MXQ_SPAN_FACTORS / 8];
+    memcpy(quotients, t->amax, t->blocks * sizeof *quotients);
+    for (size_t i = 0; i < 4 * blocks; i++)
+        divisors[i] = 6;
+    c->kernels->divide[MXQ_F32](quotients, quotients, divisors, blocks);
+    for (size_t i = 0; i < 4 * blocks; i++)
+        divisors[i] = c->tensor_scale;
+    c->kernels->divide[MXQ_F32](quotients, quotients, divisors, blocks);
+}
+
 /* E4M3 scales of a tile. */
 static void make_e4m3(const struct quantize *c, struct tile *t, uint8_t *scales)
 {
     const size_t blocks = (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK;
     float quotients[MXQ_SPAN_FACTORS] = {0}, values[MXQ_SPAN_FACTORS];
     uint8_t codes[MXQ_SPAN_FACTORS];
-    for (size_t b = 0; b < t->blocks; b++)
-        quotients[b] = e4m3_quotient(c, t->amax[b]);
+    if (has_plain_quotients(c, t))
+        divide_amax(c, t, quotients, blocks);
+    else
+        for (size_t b = 0; b < t->blocks; b++)
+            quotients[b] = e4m3_quotient(c, t->amax[b]);
     c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes, blocks);
     memcpy(scales, codes, t->blocks);
     c->kernels->unpack[MXQ_E4M3][MXQ_F32](values, codes, mxq_unit_codes, blocks);
@@ -388,16 +422,29 @@ static float reciprocal_of(uint8_t code)
     return value_of(code == 255 ? F32_NAN : code == 254 ? 0x400000 : (254u - code) << 23);
 }
 
+/* A factor for each 8 values of a span. */
+static void expand_factors(const struct quantize *c, const struct tile *t, const struct span *s,
+                           float *factors)
+{
+    const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
+    for (size_t i = 0; i < 4 * s->blocks;) {
+        const size_t b = block_of(c, t, s, 8 * i);
+        const float factor = is_e8m0 ? reciprocal_of(t->codes[b]) : t->divisors[b];
+        const size_t end =
+            b + 1 < t->blocks ? (((b + 1) << c->shift) - (s->col - t->col)) / 8 : 4 * s->blocks;
+        do
+            factors[i++] = factor;
+        while (i < end && i < 4 * s->blocks);
+    }
+}
+
 /* The values of a span, scaled, in F32. */
 static void scale_values(const struct quantize *c, const struct tile *t, const struct span *s,
                          float *v)
 {
     const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
     float factors[MXQ_SPAN_FACTORS];
-    for (size_t i = 0; i < 4 * s->blocks; i++) {
-        const size_t b = block_of(c, t, s, 8 * i);
-        factors[i] = is_e8m0 ? reciprocal_of(t->codes[b]) : t->divisors[b];
-    }
+    expand_factors(c, t, s, factors);
     if (is_e8m0 || c->options->reciprocal)
         c->kernels->multiply[c->x->type](v, s->x, factors, s->blocks);
     else
@@ -429,6 +476,14 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     }
 }
 
+/* The largest element under an E8M0 scale; an infinity where that is beyond F32. */
+static float largest_of(const struct mxq_element_info *e, uint8_t code)
+{
+    const int field = (int)(bits_of(e->max) >> 23) + code - 127;
+    return field > 0 && field < 255 ? value_of((uint32_t)field << 23 | (bits_of(e->max) & 0x7FFFFF))
+                                    : ldexpf(e->max, code - 127);
+}
+
 /* Adds a span that has been quantized to the sums. */
 static void measure_span(const struct quantize *c, const struct span *s, struct mxq_sums *sums)
 {
@@ -439,8 +494,9 @@ static void measure_span(const struct quantize *c, const struct span *s, struct 
     if (c->q->format.scale == MXQ_E8M0) {
         uint8_t codes[MXQ_SPAN_BLOCKS];
         mxq_span_codes(codes, c->q, s->row, s->col, s->blocks);
-        for (size_t i = 0; i < 4 * s->blocks; i++)
-            limits[i] = ldexpf(c->element->max, codes[i / 4] - 127);
+        for (size_t b = 0; b < s->blocks; b++)
+            limits[4 * b] = limits[4 * b + 1] = limits[4 * b + 2] = limits[4 * b + 3] =
+                largest_of(c->element, codes[b]);
     } else {
         mxq_span_factors(limits, c->q, s->row, s->col, s->blocks);
         for (size_t i = 0; i < 4 * s->blocks; i++)

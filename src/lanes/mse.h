@@ -52,39 +52,53 @@ MXQ_INLINE int is_better_above(const float *x, float factor, const struct mxq_el
         sums[1] = vec_fma_ps(error_above, error_above, sums[1]);
     }
     const float sum = vec_sum_ps(sums[0]), above = 4 * vec_sum_ps(sums[1]);
-    if (above < sum * (1 - MSE_CLOSE))
-        return 1;
-    return above > sum * (1 + MSE_CLOSE) && above < INFINITY ? 0 : -1;
+    const int is_less = above < sum * (1 - MSE_CLOSE);
+    const int is_more = (above > sum * (1 + MSE_CLOSE)) & (above < INFINITY);
+    return is_less | is_more ? is_less : -1;
 }
 
-MXQ_INLINE void mse_block(uint8_t *scale, const float *x, uint32_t amax_bits,
-                          enum mxq_element element)
+/* What brings values to the grid of a scale below 254. */
+MXQ_INLINE float factor_of(uint8_t scale)
 {
-    const struct mxq_element_info *e = &mxq_elements[element];
-    if (*scale >= 254 || amax_bits >= 0x7F800000)
-        return;
-    const uint32_t factor_bits = (254 - (uint32_t)*scale) << 23;
-    float factor, amax;
-    memcpy(&factor, &factor_bits, sizeof factor);
+    const uint32_t bits = (254 - (uint32_t)scale) << 23;
+    float factor;
+    memcpy(&factor, &bits, sizeof factor);
+    return factor;
+}
+
+/* Whether some value of a block is beyond the largest element: only then is there something to compare. */
+MXQ_INLINE int is_clipped(uint8_t scale, uint32_t amax_bits, const struct mxq_element_info *e)
+{
+    const uint32_t ordinary = scale < 254 ? scale : 0;
+    float amax;
     memcpy(&amax, &amax_bits, sizeof amax);
-    if (amax * factor <= e->max)
-        return;
-    const int is_better = is_better_above(x, factor, e);
-    if (is_better < 0)
-        mxq_kernels_scalar.mse[element](scale, x, 1);
-    else
-        *scale = (uint8_t)(*scale + is_better);
+    return (scale < 254) & (amax_bits < 0x7F800000) &
+           (amax * factor_of((uint8_t)ordinary) > e->max);
 }
 
 MXQ_INLINE void mse_blocks(uint8_t *scale, const float *x, size_t blocks, enum mxq_element element)
 {
     enum { GROUP = 32 };
+    const struct mxq_element_info *e = &mxq_elements[element];
     for (size_t done = 0; done < blocks; done += GROUP) {
         const size_t count = blocks - done < GROUP ? blocks - done : GROUP;
         uint32_t amax[GROUP];
+        uint8_t clipped[GROUP];
+        size_t clipped_count = 0;
         amax_blocks(amax, x + done * MXQ_BLOCK, count, MXQ_F32);
-        for (size_t b = 0; b < count; b++)
-            mse_block(scale + done + b, x + (done + b) * MXQ_BLOCK, amax[b], element);
+        /* As many as not are clipped, and no machine guesses which: listed first, they cost no branch. */
+        for (size_t b = 0; b < count; b++) {
+            clipped[clipped_count] = (uint8_t)b;
+            clipped_count += (size_t)is_clipped(scale[done + b], amax[b], e);
+        }
+        for (size_t i = 0; i < clipped_count; i++) {
+            const size_t b = done + clipped[i];
+            const int is_better = is_better_above(x + b * MXQ_BLOCK, factor_of(scale[b]), e);
+            if (is_better < 0)
+                mxq_kernels_scalar.mse[element](scale + b, x + b * MXQ_BLOCK, 1);
+            else
+                scale[b] = (uint8_t)(scale[b] + is_better);
+        }
     }
 }
 

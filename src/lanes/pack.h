@@ -202,7 +202,8 @@ MXQ_INLINE void pack_blocks(uint8_t *elements, const void *x, const uint8_t *sca
         unsigned char padded[GROUP_BYTES_MAX];
         uint8_t codes[VEC_LANES * MXQ_BLOCK], scales[VEC_LANES];
         pad_group(padded, wide, blocks * block_bytes(type), VEC_LANES * block_bytes(type));
-        pad_group(scales, scale, blocks, VEC_LANES);
+        memset(scales, 127, sizeof scales); /* an ordinary one, that takes no slow path */
+        memcpy(scales, scale, blocks);
         pack_one_group(codes, padded, scales, e, type);
         memcpy(elements, codes, packed_bytes(blocks * MXQ_BLOCK, e));
     }
