@@ -482,7 +482,7 @@ class Bytes(Test):
 
     def test_profiles(self):
         """Each profile goes with the formats that it knows, and says so of all others."""
-        known = {"ocp": 6, "nvidia": 6, "torchao-floor": 5, "compressed-tensors": 2, "ggml": 2,
+        known = {"ocp": 6, "nvidia": 6, "torchao-floor": 5, "compressed-tensors": 3, "ggml": 2,
                  "deepseek": 2}
         for profile, count in known.items():
             done = 0
