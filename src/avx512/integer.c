@@ -3,7 +3,8 @@
  *
  * The instruction multiplies unsigned bytes by signed ones: x has 128 added, which the sums begin without.
  * A tile is 6 rows x 2 panels: its 12 sums are as many as the instruction's latency asks for, and a quad of x
- * serves two panels.  The 3 operations that bring the dot of a sub-block to y cost beside 8 of VPDPBUSD. */
+ * serves two panels.  The operations that bring the dot of a sub-block to y cost beside 8 of VPDPBUSD: one
+ * less, where the weights' factors are all 1. */
 #include <string.h>
 
 #include "avx512/vec.h"
@@ -23,6 +24,32 @@ MXQ_INLINE vec broadcast_quad(const unsigned char *p)
     int quad;
     memcpy(&quad, p, sizeof quad);
     return _mm512_set1_epi32(quad);
+}
+
+/* Whether the weights' factors of a sub-block are 1, as in a format whose scales are applied later. */
+MXQ_INLINE int has_unit_factors(const unsigned char *w, size_t w_stride, const size_t panels)
+{
+    uint32_t others = 0;
+    UNROLL
+    for (size_t p = 0; p < panels; p++)
+        others |= vec_bits(_mm512_cmpneq_epi32_mask(vec_load(w + p * w_stride + AT_FACTORS),
+                                                    vec_set1(0x3F800000)));
+    return !others;
+}
+
+/* y += dots times the factors of x and w. */
+MXQ_INLINE void add_dots(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
+                         const unsigned char *w, size_t w_stride, const vec *sums,
+                         const size_t rows, const size_t panels, const int is_unit)
+{
+    UNROLL
+    for (size_t i = 0; i < rows * panels; i++) {
+        float *to = y + i / panels * y_stride + i % panels * MXQ_PANEL;
+        vec_ps factor = vec_broadcast_ps(x + i / panels * x_stride + MXQ_BLOCK);
+        if (!is_unit)
+            factor = vec_mul_ps(factor, vec_load_ps(w + i % panels * w_stride + AT_FACTORS));
+        vec_store_ps(to, vec_fma_ps(_mm512_cvtepi32_ps(sums[i]), factor, vec_load_ps(to)));
+    }
 }
 
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
@@ -46,14 +73,10 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
                                               broadcast_quad(x + i / panels * x_stride + 4 * quad),
                                               weight[i % panels]);
         }
-        UNROLL
-        for (size_t i = 0; i < rows * panels; i++) {
-            float *to = y + i / panels * y_stride + i % panels * MXQ_PANEL;
-            const vec_ps factor =
-                vec_mul_ps(vec_broadcast_ps(x + i / panels * x_stride + MXQ_BLOCK),
-                           vec_load_ps(w + i % panels * w_stride + AT_FACTORS));
-            vec_store_ps(to, vec_fma_ps(_mm512_cvtepi32_ps(sums[i]), factor, vec_load_ps(to)));
-        }
+        if (has_unit_factors(w, w_stride, panels))
+            add_dots(y, y_stride, x, x_stride, w, w_stride, sums, rows, panels, 1);
+        else
+            add_dots(y, y_stride, x, x_stride, w, w_stride, sums, rows, panels, 0);
         x += MXQ_INT8_X_BYTES;
         w += MXQ_INT8_W_BYTES;
     }
