@@ -47,7 +47,7 @@ else
 fi
 
 suite "gcc, release" build-gcc
-CC=clang CXX=clang++ suite "clang, release" build-clang -Dbenchmarks=disabled
+CC=clang CXX=clang++ suite "clang, release" build-clang -Dbenchmarks=disabled -Demulated=disabled
 suite "gcc, AddressSanitizer and UndefinedBehaviorSanitizer" build-sanitize \
     -Dbenchmarks=disabled -Demulated=disabled -Db_sanitize=address,undefined -Db_lundef=false \
     -Dbuildtype=debugoptimized
