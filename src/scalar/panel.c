@@ -19,7 +19,7 @@ MXQ_INLINE uint8_t code_of(struct packed p, size_t k, size_t n, enum mxq_packed_
 {
     const size_t pair = k / 2 * MXQ_PANEL + n;
     return mxq_packed_elements[element].element_bytes < MXQ_PANEL_ELEMENTS
-               ? p.elements[pair] >> k % 2 * 4 & 0xF
+               ? (uint8_t)(p.elements[pair] >> k % 2 * 4 & 0xF)
                : p.elements[2 * pair + k % 2];
 }
 
