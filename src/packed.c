@@ -246,7 +246,7 @@ static void note_block(struct extremes *e, const uint8_t *codes, uint8_t *scale,
                        enum mxq_packed_element element)
 {
     const struct mxq_element_info *info = &mxq_elements[mxq_packed_elements[element].element];
-    const uint8_t sign = info->kind == MXQ_INTEGER ? 0 : (uint8_t)(1 << (info->bits - 1));
+    const unsigned sign = info->kind == MXQ_INTEGER ? 0 : 1u << (info->bits - 1);
     uint8_t any = 0, largest = 0;
     for (size_t i = 0; i < MXQ_BLOCK; i++) {
         const uint8_t magnitude = (uint8_t)(codes[i] & ~sign);

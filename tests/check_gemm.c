@@ -72,20 +72,21 @@ static uint8_t some_codes(struct check *c, enum fill fill, uint8_t random)
 {
     const struct mxq_element_info *e = &mxq_elements[c->element];
     const int is_integer = e->kind == MXQ_INTEGER;
-    const uint8_t both = e->bits == 4 ? 0x11 : 1; /* a lowest bit of each code */
-    const uint8_t signs = is_integer ? 0 : (uint8_t)(both << (e->bits - 1));
+    const unsigned both = e->bits == 4 ? 0x11 : 1; /* a lowest bit of each code */
+    const unsigned signs = is_integer ? 0 : both << (e->bits - 1);
     if (fill == FILL_ZERO)
         return 0;
     if (fill == FILL_SIGNED_ZERO)
-        return random & signs;
+        return (uint8_t)(random & signs);
     if (fill == FILL_WIDE_SUBNORMAL || fill == FILL_ELEMENT_SUBNORMAL)
-        return is_integer ? (uint8_t)(random % 3 - 1)
-                          : (uint8_t)((random & signs) |
-                                      (random & (both * ((1u << e->mantissa_bits) - 1))));
+        return (uint8_t)(is_integer ? random % 3u - 1
+                                    : (random & signs) |
+                                          (random & (both * ((1u << e->mantissa_bits) - 1))));
     if (fill == FILL_SATURATION)
-        return is_integer ? (uint8_t)(127 + random % 3) /* to -127 */
-                          : (uint8_t)((random & signs) | both * e->max_code);
-    return e->bits == 8 && !is_integer && (random & 0x7F) > e->max_code ? random & 0x80 : random;
+        return (uint8_t)(is_integer ? 127 + random % 3u /* to -127 */
+                                    : (random & signs) | both * e->max_code);
+    const int is_special = e->bits == 8 && !is_integer && (random & 0x7F) > e->max_code;
+    return (uint8_t)(is_special ? random & 0x80u : random);
 }
 
 /* Codes of one sub-block of a panel. */

@@ -150,7 +150,7 @@ uint8_t oracle_get(enum mxq_element element, const uint8_t *elements, size_t i)
     const size_t bits = (size_t)codes[element].bits;
     unsigned code = 0;
     for (size_t j = 0; j < bits; j++)
-        code |= (elements[(i * bits + j) / 8] >> (i * bits + j) % 8 & 1u) << j;
+        code |= ((unsigned)elements[(i * bits + j) / 8] >> (i * bits + j) % 8 & 1u) << j;
     return (uint8_t)code;
 }
 

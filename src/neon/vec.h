@@ -309,19 +309,20 @@ MXQ_INLINE uint8x16_t vec_signs(const vec x[4], int in_pairs)
                     : vec_bytes(x, 1, 0);
 }
 
-MXQ_INLINE uint8x16_t vec_float_codes(const vec t[4], const vec x[4], const vec bias[4],
+MXQ_INLINE uint8x16_t vec_float_codes(const vec t[4], const vec x[4], vec bias,
                                       const struct mxq_element_info *e, int in_pairs)
 {
     vec sums[4];
     for (int k = 0; k < 4; k++)
         sums[k] = vec_code(t[k], e->mantissa_bits);
-    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0, in_pairs), vreinterpretq_u8_u32(bias[0]));
+    const uint8x16_t codes = vsubq_u8(vec_bytes(sums, 0, in_pairs), vreinterpretq_u8_u32(bias));
     const uint8x16_t saturated = vminq_u8(codes, vdupq_n_u8(e->max_code));
     const uint8x16_t signs = vshlq_u8(vec_signs(x, in_pairs), vdupq_n_s8((int8_t)(e->bits - 8)));
     return vbslq_u8(vdupq_n_u8((uint8_t)(1 << (e->bits - 1))), signs, saturated);
 }
 
-MXQ_INLINE uint8x16_t vec_codes_8(const vec t[4], const vec signs[4], const vec bias[4],
+/* The vectors of a block have the same bias. */
+MXQ_INLINE uint8x16_t vec_codes_8(const vec t[4], const vec signs[4], vec bias,
                                   const struct mxq_element_info *e, int in_pairs)
 {
     return e->kind == MXQ_INTEGER ? vec_integer_codes(t, e, in_pairs)
@@ -331,7 +332,7 @@ MXQ_INLINE uint8x16_t vec_codes_8(const vec t[4], const vec signs[4], const vec 
 MXQ_INLINE void vec_store_codes(uint8_t *out, const vec t[4], const vec signs[4], const vec bias[4],
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    vec_store_packed(out, vec_codes_8(t, signs, bias, e, type == MXQ_BF16), e->bits);
+    vec_store_packed(out, vec_codes_8(t, signs, bias[0], e, type == MXQ_BF16), e->bits);
 }
 
 /* Byte 4 k + c of the result is byte 4 c + k: of four vectors of bytes, four lanes. */
@@ -349,7 +350,7 @@ MXQ_INLINE vec vec_column_bias(vec bias)
 MXQ_INLINE vec vec_column_codes(const vec t[4], const vec x[4], vec bias,
                                 const struct mxq_element_info *e)
 {
-    return vreinterpretq_u32_u8(vec_transpose_bytes(vec_codes_8(t, x, &bias, e, 0)));
+    return vreinterpretq_u32_u8(vec_transpose_bytes(vec_codes_8(t, x, bias, e, 0)));
 }
 
 MXQ_INLINE void vec_store_columns(uint8_t *out, size_t stride, const vec v[8])

@@ -18,9 +18,9 @@ MXQ_INLINE struct packed sub_block(const uint8_t *elements, const uint8_t *scale
 MXQ_INLINE uint8_t code_of(struct packed p, size_t k, size_t n, enum mxq_packed_element element)
 {
     const size_t pair = k / 2 * MXQ_PANEL + n;
-    return mxq_packed_elements[element].element_bytes < MXQ_PANEL_ELEMENTS
-               ? (uint8_t)(p.elements[pair] >> k % 2 * 4 & 0xF)
-               : p.elements[2 * pair + k % 2];
+    if (mxq_packed_elements[element].element_bytes == MXQ_PANEL_ELEMENTS)
+        return p.elements[2 * pair + k % 2];
+    return (uint8_t)(p.elements[pair] >> k % 2 * 4 & 0xF);
 }
 
 MXQ_INLINE float float_of(uint8_t code, uint8_t scale, enum mxq_element element)
