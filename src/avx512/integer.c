@@ -29,12 +29,12 @@ MXQ_INLINE vec broadcast_quad(const unsigned char *p)
 /* Whether the weights' factors of a sub-block are 1, as in a format whose scales are applied later. */
 MXQ_INLINE int has_unit_factors(const unsigned char *w, size_t w_stride, const size_t panels)
 {
-    uint32_t others = 0;
+    uint32_t units = 0xFFFF;
     UNROLL
     for (size_t p = 0; p < panels; p++)
-        others |= vec_bits(_mm512_cmpneq_epi32_mask(vec_load(w + p * w_stride + AT_FACTORS),
-                                                    vec_set1(0x3F800000)));
-    return !others;
+        units &= vec_bits(
+            _mm512_cmpeq_epi32_mask(vec_load(w + p * w_stride + AT_FACTORS), vec_set1(0x3F800000)));
+    return units == 0xFFFF;
 }
 
 /* y += dots times the factors of x and w. */
