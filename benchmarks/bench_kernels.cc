@@ -186,14 +186,24 @@ static traffic traffic_of(mxq_encode_fn *, const slot &s)
     return {f32_bytes, s.code_bytes()};
 }
 
-static traffic traffic_of(mxq_divide_fn *, const slot &s)
+static traffic traffic_of(mxq_quotient_fn *, const slot &)
 {
-    return {s.block_bytes() + factor_bytes, f32_bytes};
+    return {4, 8};
 }
 
-static traffic traffic_of(mxq_rescale_fn *, const slot &s)
+static traffic traffic_of(mxq_pack_by_fn *, const slot &s)
 {
-    return {f32_bytes + factor_bytes, s.block_bytes()};
+    return {s.block_bytes() + sizeof(float), s.code_bytes()};
+}
+
+static traffic traffic_of(mxq_unpack_by_fn *, const slot &s)
+{
+    return {s.code_bytes() + sizeof(float), s.block_bytes()};
+}
+
+static traffic traffic_of(mxq_scale_by_fn *, const slot &s)
+{
+    return {s.block_bytes() + sizeof(float), f32_bytes};
 }
 
 static traffic traffic_of(mxq_measure_fn *, const slot &s)
@@ -219,7 +229,7 @@ static traffic traffic_of(mxq_output_fn *, const slot &s)
 static auto bind(mxq_amax_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, amax = static_cast<uint32_t *>(output()), x = wide_values(s.type())] {
-        kernel(amax, x, blocks);
+        kernel(amax, x, blocks, MXQ_AHEAD);
     };
 }
 
@@ -280,18 +290,38 @@ static auto bind(mxq_encode_fn *kernel, const slot &, size_t blocks)
     };
 }
 
-/* divide and multiply. */
-static auto bind(mxq_divide_fn *kernel, const slot &s, size_t blocks)
+static auto bind(mxq_quotient_fn *kernel, const slot &, size_t blocks)
 {
-    return [=, v = static_cast<float *>(output()), x = wide_values(s.type()), factor = factors()] {
-        kernel(v, x, factor, blocks);
+    return [=, scales = static_cast<float *>(output()), amax = amax_bits(),
+            count = blocks / MXQ_QUOTIENTS * MXQ_QUOTIENTS,
+            rule = mxq_quotient_rule{MXQ_F32_SCALE, 448, 1, 0, 0, 0}] {
+        kernel(scales, scales + count, amax, count, &rule);
     };
 }
 
-static auto bind(mxq_rescale_fn *kernel, const slot &, size_t blocks)
+/* A factor for each block, to divide by. */
+static mxq_factors block_factors()
 {
-    return [=, y = output(), v = static_cast<const float *>(wide_values(MXQ_F32)),
-            factor = factors()] { kernel(y, v, factor, 0.5F, blocks); };
+    return {factors(), 5, 1};
+}
+
+static auto bind(mxq_pack_by_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, elements = static_cast<uint8_t *>(output()), x = wide_values(s.type()),
+            by = block_factors()] { kernel(elements, x, &by, blocks, MXQ_AHEAD); };
+}
+
+static auto bind(mxq_unpack_by_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, y = output(), elements = element_codes(s.element()), by = block_factors()] {
+        kernel(y, elements, &by, 0.5F, blocks);
+    };
+}
+
+static auto bind(mxq_scale_by_fn *kernel, const slot &s, size_t blocks)
+{
+    return [=, v = static_cast<float *>(output()), x = wide_values(s.type()),
+            by = block_factors()] { kernel(v, x, &by, blocks); };
 }
 
 static auto bind(mxq_measure_fn *kernel, const slot &s, size_t blocks)

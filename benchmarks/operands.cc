@@ -138,7 +138,7 @@ const uint32_t *amax_bits()
 {
     static const uint32_t *const operand = [] {
         std::vector<uint32_t> amax(pattern_blocks);
-        mxq_active_kernels()->amax[MXQ_F32](amax.data(), normal_values().data(), pattern_blocks);
+        mxq_active_kernels()->amax[MXQ_F32](amax.data(), normal_values().data(), pattern_blocks, 0);
         return repeat(amax, largest_working_set());
     }();
     return operand;

@@ -129,11 +129,12 @@ static void load_quantized(const struct mxq_kernels *kernels, float *out,
         mxq_span_codes(own_codes, q, row, col, blocks);
         codes = own_codes;
     }
-    kernels->unpack[q->format.element][MXQ_F32](out, elements, codes, blocks);
     if (q->format.scale == MXQ_E4M3_SCALE) {
-        float factors[MXQ_SPAN_FACTORS];
-        mxq_span_factors(factors, q, row, col, blocks);
-        kernels->multiply[MXQ_F32](out, out, factors, blocks);
+        float room[MXQ_SPAN_FACTORS];
+        const struct mxq_factors by = mxq_span_factors(room, kernels, q, row, col, blocks);
+        kernels->unpack_by[q->format.element][MXQ_F32](out, elements, &by, 1, blocks);
+    } else {
+        kernels->unpack[q->format.element][MXQ_F32](out, elements, codes, blocks);
     }
     for (size_t i = count; i < blocks * MXQ_BLOCK; i++) /* a NaN block's padding is no NaN */
         out[i] = 0;

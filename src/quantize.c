@@ -76,7 +76,7 @@ static void search_block(struct search *s, const unsigned char *wide, size_t val
         unsigned char x[MXQ_BLOCK * 4] = {0};
         uint32_t amax;
         memcpy(x, wide + i * s->type_bytes, s->type_bytes);
-        s->kernel(&amax, x, 1);
+        s->kernel(&amax, x, 1, 0);
         if (amax >= NONFINITE) {
             report(s, index + i);
             return;
@@ -91,7 +91,7 @@ static void search_run(void *context, const struct mxq_run *run)
     const uint64_t index = (uint64_t)run->row * s->x->cols + run->block * MXQ_BLOCK;
     for (size_t done = 0; done < run->blocks; done += 64) {
         const size_t blocks = run->blocks - done < 64 ? run->blocks - done : 64;
-        s->kernel(amax, run->wide + done * MXQ_BLOCK * s->type_bytes, blocks);
+        s->kernel(amax, run->wide + done * MXQ_BLOCK * s->type_bytes, blocks, MXQ_AHEAD);
         for (size_t b = 0; b < blocks; b++)
             if (amax[b] >= NONFINITE) {
                 const size_t value = (done + b) * MXQ_BLOCK;
@@ -142,13 +142,14 @@ struct quantize {
     const struct mxq_element_info *element;
     enum mxq_scale_mode mode;
     struct mxq_scale_rule rule;
-    int is_fused;         /* the one-pass kernel does all but the statistics */
-    int is_encoded;       /* elements are made by encode, not by pack */
-    float tensor_amax;    /* of a block over the whole tensor, or of E4M3 scales */
-    float tensor_scale;   /* 1 but for E4M3 scales */
-    float tensor_divisor; /* of a block over the whole tensor */
-    size_t length;        /* of a block along a row */
-    unsigned shift;       /* value i of a row of a tile is in its block i >> shift */
+    struct mxq_quotient_rule quotient;
+    int is_fused;       /* the one-pass kernel does all but the statistics */
+    int is_encoded;     /* elements are made by encode, not by pack */
+    float tensor_amax;  /* of a block over the whole tensor, or of E4M3 scales */
+    float tensor_scale; /* 1 but for E4M3 scales */
+    float tensor_by;    /* of a block over the whole tensor */
+    size_t length;      /* of a block along a row */
+    unsigned shift;     /* value i of a row of a tile is in its block i >> shift */
     size_t tile_rows, tile_cols;
     size_t tiles_across, tiles, task_tiles;
     struct partial *partials; /* of each task */
@@ -161,8 +162,7 @@ struct tile {
     size_t blocks; /* side by side */
     uint32_t amax[MXQ_SPAN_FACTORS];
     uint8_t codes[MXQ_SPAN_FACTORS]; /* E8M0 */
-    float
-        divisors[MXQ_SPAN_FACTORS]; /* other scales: what quantizing divides by, or multiplies by */
+    float by[MXQ_SPAN_FACTORS]; /* other scales: what quantizing divides by, or multiplies by */
 };
 
 /* A span in work: x has whole blocks, filled up with zeros. */
@@ -217,13 +217,14 @@ uint32_t mxq_finite_amax(const unsigned char *x, size_t values, enum mxq_type ty
 }
 
 /* amax of each `unit` values of a span, 8 or 32 of them. */
-static void span_amax(const struct quantize *c, uint32_t *amax, const struct span *s, size_t unit)
+static void span_amax(const struct quantize *c, uint32_t *amax, const struct span *s, size_t unit,
+                      size_t ahead)
 {
     const enum mxq_type type = c->x->type;
     if (unit == 8)
-        c->kernels->amax_8[type](amax, s->x, s->blocks);
+        c->kernels->amax_8[type](amax, s->x, s->blocks, ahead);
     else
-        c->kernels->amax[type](amax, s->x, s->blocks);
+        c->kernels->amax[type](amax, s->x, s->blocks, ahead);
     if (c->options->nonfinite != MXQ_NONFINITE_CLAMP)
         return;
     for (size_t i = 0; i < s->blocks * (MXQ_BLOCK / unit); i++)
@@ -246,14 +247,15 @@ static void raise(uint32_t *blocks, const uint32_t *amax, size_t count, size_t p
 static void find_amax(const struct quantize *c, struct tile *t)
 {
     const size_t unit = c->length < MXQ_BLOCK ? 8 : MXQ_BLOCK;
-    memset(t->amax, 0, t->blocks * sizeof *t->amax);
+    /* Rows of a tile of many have been asked for. */
+    const size_t ahead = t->rows > 1 ? 0 : MXQ_AHEAD;
     for (size_t row = t->row; row < t->row + t->rows; row++)
         for (size_t done = 0; done < t->cols; done += MXQ_SPAN) {
             uint32_t amax[MXQ_SPAN_FACTORS];
             struct span s;
             const size_t left = t->cols - done;
             load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
-            span_amax(c, amax, &s, unit);
+            span_amax(c, amax, &s, unit, ahead);
             raise(t->amax + (done >> c->shift), amax, (s.count + unit - 1) / unit,
                   c->q->format.block_cols ? c->length / unit : SIZE_MAX);
         }
@@ -271,105 +273,6 @@ static void take_amax(const struct quantize *c, struct tile *t)
 
 /* ------------------------------------------- Scales --------------------------------------------- */
 
-/* The smallest power of two that is at least s >= 0; 0 for 0. */
-static float power_of_two_above(float s)
-{
-    const uint32_t bits = bits_of(s);
-    if (bits >= 0x800000)
-        return value_of(bits & 0x7FFFFF ? (bits + 0x800000) & NONFINITE : bits);
-    uint32_t power = 1;
-    while (power < bits)
-        power <<= 1;
-    return value_of(bits ? power : 0);
-}
-
-/* Returns a scale as its type holds it, and stores it; an F16 that would be an infinity saturates. */
-static float store_scale(const struct quantize *c, uint8_t *scales, size_t index, float scale)
-{
-    const enum mxq_scale type = c->q->format.scale;
-    if (type == MXQ_F16_SCALE && scale > 65504)
-        scale = 65504;
-    store_f32_bits(scales, index,
-                   type == MXQ_F32_SCALE    ? MXQ_F32
-                   : type == MXQ_BF16_SCALE ? MXQ_BF16
-                                            : MXQ_F16,
-                   bits_of(scale));
-    return mxq_scale_value(type, scales, index);
-}
-
-/* F32, BF16 and F16 scales of a tile. */
-static void make_quotients(const struct quantize *c, struct tile *t, uint8_t *scales)
-{
-    for (size_t b = 0; b < t->blocks; b++) {
-        const int is_finite = t->amax[b] < NONFINITE, is_zero = t->amax[b] == 0;
-        float scale = is_finite ? value_of(t->amax[b]) / c->element->max : value_of(F32_NAN);
-        if (c->mode == MXQ_SCALE_RCEIL && is_finite)
-            scale = power_of_two_above(scale);
-        if (is_zero)
-            scale = c->options->reciprocal ? 0 : 1;
-        const float stored = store_scale(c, scales, b, scale);
-        const float reciprocal = scale == 0 ? 0 : 1 / scale;
-        if (!c->options->reciprocal)
-            t->divisors[b] = stored == 0 ? INFINITY : stored;
-        else /* zeros times infinity would be NaN */
-            t->divisors[b] = reciprocal > FLT_MAX ? FLT_MAX : reciprocal;
-    }
-}
-
-/* What the E4M3 scale of a block is rounded from. */
-static float e4m3_quotient(const struct quantize *c, uint32_t amax_bits)
-{
-    const float amax = value_of(amax_bits);
-    if (amax_bits >= NONFINITE || isnan(c->tensor_scale))
-        return value_of(F32_NAN);
-    if (!c->options->positive_scale) /* zeros have 0 also where the tensor's scale underflowed */
-        return amax == 0 ? 0 : amax / 6 / c->tensor_scale;
-    const float quotient = amax == 0 ? 0 : amax / (6 * c->tensor_scale);
-    return quotient == 0 ? 1 : quotient < 0x1p-9F ? 0x1p-9F : quotient;
-}
-
-/* Whether e4m3_quotient() is amax / 6 / S for all blocks of a tile. */
-static int has_plain_quotients(const struct quantize *c, const struct tile *t)
-{
-    uint32_t largest = 0;
-    for (size_t b = 0; b < t->blocks; b++)
-        largest = t->amax[b] > largest ? t->amax[b] : largest;
-    return largest < NONFINITE && c->tensor_scale > 0 && !c->options->positive_scale;
-}
-
-static void divide_amax(const struct quantize *c, const struct tile *t, float *quotients,
-                        size_t blocks)
-{
-    float divisors[MXQ_SPAN_FACTORS / 8];
-    memcpy(quotients, t->amax, t->blocks * sizeof *quotients);
-    for (size_t i = 0; i < 4 * blocks; i++)
-        divisors[i] = 6;
-    c->kernels->divide[MXQ_F32](quotients, quotients, divisors, blocks);
-    for (size_t i = 0; i < 4 * blocks; i++)
-        divisors[i] = c->tensor_scale;
-    c->kernels->divide[MXQ_F32](quotients, quotients, divisors, blocks);
-}
-
-/* E4M3 scales of a tile. */
-static void make_e4m3(const struct quantize *c, struct tile *t, uint8_t *scales)
-{
-    const size_t blocks = (t->blocks + MXQ_BLOCK - 1) / MXQ_BLOCK;
-    float quotients[MXQ_SPAN_FACTORS] = {0}, values[MXQ_SPAN_FACTORS];
-    uint8_t codes[MXQ_SPAN_FACTORS];
-    if (has_plain_quotients(c, t))
-        divide_amax(c, t, quotients, blocks);
-    else
-        for (size_t b = 0; b < t->blocks; b++)
-            quotients[b] = e4m3_quotient(c, t->amax[b]);
-    c->kernels->pack[MXQ_E4M3][MXQ_F32](codes, quotients, mxq_unit_codes, blocks);
-    memcpy(scales, codes, t->blocks);
-    c->kernels->unpack[MXQ_E4M3][MXQ_F32](values, codes, mxq_unit_codes, blocks);
-    for (size_t b = 0; b < t->blocks; b++) {
-        const float divisor = c->tensor_scale * values[b];
-        t->divisors[b] = divisor == 0 ? INFINITY : divisor;
-    }
-}
-
 /* Adds to the codes of a span's blocks of 32 what their squared errors ask for. */
 static void choose_by_error(const struct quantize *c, uint8_t *codes, const struct span *s)
 {
@@ -382,18 +285,14 @@ static void choose_by_error(const struct quantize *c, uint8_t *codes, const stru
 static void make_scales(const struct quantize *c, struct tile *t)
 {
     const struct mxq_quantized *q = c->q;
-    uint8_t *scales = q->scales + t->row / c->tile_rows * q->scales_stride +
-                      t->col / c->length * mxq_scale_bytes(q->format.scale);
-    uint8_t again[sizeof(float)];
-    if (q->format.block_rows == 0) /* all tiles share one scale: the first writes it */
-        scales = t->row || t->col ? again : q->scales;
+    const size_t scale_bytes = mxq_scale_bytes(q->format.scale);
+    uint8_t *scales =
+        q->scales + t->row / c->tile_rows * q->scales_stride + t->col / c->length * scale_bytes;
     const uint32_t least = bits_of(c->options->amax_floor);
-    for (size_t b = 0; b < t->blocks; b++)
+    for (size_t b = 0; least && b < t->blocks; b++)
         if (t->amax[b] < least)
             t->amax[b] = least;
-    if (q->format.scale == MXQ_E4M3_SCALE) {
-        make_e4m3(c, t, scales);
-    } else if (q->format.scale == MXQ_E8M0) {
+    if (q->format.scale == MXQ_E8M0) {
         c->kernels->scale[MXQ_E8M0](t->codes, t->amax, t->blocks, &c->rule);
         if (c->mode == MXQ_SCALE_MSE) {
             struct span s;
@@ -402,7 +301,9 @@ static void make_scales(const struct quantize *c, struct tile *t)
         }
         memcpy(scales, t->codes, t->blocks);
     } else {
-        make_quotients(c, t, scales);
+        uint8_t stored[MXQ_SPAN_FACTORS * sizeof(float)];
+        c->kernels->quotient[0](stored, t->by, t->amax, t->blocks, &c->quotient);
+        memcpy(scales, stored, t->blocks * scale_bytes);
     }
 }
 
@@ -422,33 +323,30 @@ static float reciprocal_of(uint8_t code)
     return value_of(code == 255 ? F32_NAN : code == 254 ? 0x400000 : (254u - code) << 23);
 }
 
-/* A factor for each 8 values of a span. */
-static void expand_factors(const struct quantize *c, const struct tile *t, const struct span *s,
-                           float *factors)
+/* The factors of a span.  `room` is for those of E8M0 codes. */
+static struct mxq_factors factors_of(const struct quantize *c, const struct tile *t,
+                                     const struct span *s, float room[MXQ_SPAN_FACTORS])
 {
-    const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
-    for (size_t i = 0; i < 4 * s->blocks;) {
-        const size_t b = block_of(c, t, s, 8 * i);
-        const float factor = is_e8m0 ? reciprocal_of(t->codes[b]) : t->divisors[b];
-        const size_t end =
-            b + 1 < t->blocks ? (((b + 1) << c->shift) - (s->col - t->col)) / 8 : 4 * s->blocks;
-        do
-            factors[i++] = factor;
-        while (i < end && i < 4 * s->blocks);
-    }
+    const size_t first = (s->col - t->col) >> c->shift;
+    if (c->q->format.scale != MXQ_E8M0)
+        return (struct mxq_factors){t->by + first, c->shift, !c->options->reciprocal};
+    for (size_t b = first; b < t->blocks && b - first <= (size_t)(MXQ_SPAN - 1) >> c->shift; b++)
+        room[b - first] = reciprocal_of(t->codes[b]);
+    return (struct mxq_factors){room, c->shift, 0};
 }
 
-/* The values of a span, scaled, in F32. */
-static void scale_values(const struct quantize *c, const struct tile *t, const struct span *s,
-                         float *v)
+/* How far ahead to look while a span is packed: at the same place of the next tile, further on where that is
+ * near, for its amax asks ahead too. */
+static size_t ahead_of(const struct quantize *c, const struct tile *t, const struct span *s)
 {
-    const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
-    float factors[MXQ_SPAN_FACTORS];
-    expand_factors(c, t, s, factors);
-    if (is_e8m0 || c->options->reciprocal)
-        c->kernels->multiply[c->x->type](v, s->x, factors, s->blocks);
-    else
-        c->kernels->divide[c->x->type](v, s->x, factors, s->blocks);
+    const size_t bytes = mxq_type_bytes(c->x->type);
+    if (s->x == s->padded)
+        return 0;
+    if (t->rows == 1)
+        return c->q->format.block_rows ? c->tile_cols * bytes + MXQ_AHEAD : MXQ_AHEAD;
+    if (t->col + c->tile_cols < c->q->cols)
+        return c->tile_cols * bytes;
+    return (c->tile_rows * c->x->stride - t->col) * bytes;
 }
 
 /* Packs whole blocks of a span. */
@@ -457,7 +355,7 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
 {
     const enum mxq_element element = c->q->format.element;
     const struct mxq_quantize_options *o = c->options;
-    float v[MXQ_SPAN];
+    float v[MXQ_SPAN], room[MXQ_SPAN_FACTORS];
     if (!c->is_encoded && c->q->format.scale == MXQ_E8M0) {
         uint8_t codes[MXQ_SPAN_BLOCKS];
         for (size_t b = 0; b < s->blocks; b++)
@@ -465,14 +363,15 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
         c->kernels->pack[element][c->x->type](elements, s->x, codes, s->blocks);
         return;
     }
-    scale_values(c, t, s, v);
+    const struct mxq_factors by = factors_of(c, t, s, room);
     if (c->is_encoded) {
         const struct mxq_encoding how = {o->rounding, o->overflow == MXQ_OVERFLOW_SPECIAL,
                                          o->unsigned_zero, o->seed,
                                          o->first_index + s->row * c->q->cols + s->col};
+        c->kernels->scale_by[c->x->type](v, s->x, &by, s->blocks);
         c->kernels->encode[element](elements, v, s->blocks, &how);
     } else {
-        c->kernels->pack[element][MXQ_F32](elements, v, mxq_unit_codes, s->blocks);
+        c->kernels->pack_by[element][c->x->type](elements, s->x, &by, s->blocks, ahead_of(c, t, s));
     }
 }
 
@@ -487,7 +386,7 @@ static float largest_of(const struct mxq_element_info *e, uint8_t code)
 /* Adds a span that has been quantized to the sums. */
 static void measure_span(const struct quantize *c, const struct span *s, struct mxq_sums *sums)
 {
-    float y[MXQ_SPAN], limits[MXQ_SPAN_FACTORS];
+    float y[MXQ_SPAN], limits[MXQ_SPAN_FACTORS], room[MXQ_SPAN_FACTORS];
     mxq_dequantize_span(c->kernels, y, MXQ_F32, c->q, s->row, s->col, s->count);
     for (size_t i = s->count; i < s->blocks * MXQ_BLOCK; i++)
         y[i] = value_of(F32_NAN); /* left out */
@@ -498,9 +397,10 @@ static void measure_span(const struct quantize *c, const struct span *s, struct 
             limits[4 * b] = limits[4 * b + 1] = limits[4 * b + 2] = limits[4 * b + 3] =
                 largest_of(c->element, codes[b]);
     } else {
-        mxq_span_factors(limits, c->q, s->row, s->col, s->blocks);
+        const struct mxq_factors by =
+            mxq_span_factors(room, c->kernels, c->q, s->row, s->col, s->blocks);
         for (size_t i = 0; i < 4 * s->blocks; i++)
-            limits[i] = c->element->max * limits[i] * c->tensor_scale;
+            limits[i] = c->element->max * by.value[8 * i >> by.shift] * c->tensor_scale;
     }
     c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks);
 }
@@ -532,8 +432,9 @@ static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sum
     t.rows = c->q->rows - t.row < c->tile_rows ? c->q->rows - t.row : c->tile_rows;
     t.cols = c->q->cols - t.col < c->tile_cols ? c->q->cols - t.col : c->tile_cols;
     t.blocks = (t.cols + c->length - 1) / c->length;
+    memset(t.amax, 0, sizeof t.amax);
     if (c->q->format.block_rows == 0) {
-        t.divisors[0] = c->tensor_divisor;
+        t.by[0] = c->tensor_by;
     } else if (!c->is_fused) {
         if (c->options->amax_count && c->q->format.scale != MXQ_E4M3_SCALE)
             take_amax(c, &t);
@@ -582,8 +483,7 @@ static void cut_into_tiles(struct quantize *c)
     const struct mxq_format *f = &c->q->format;
     const int is_row = f->block_rows == 1 && f->block_cols == 0;
     c->length = mxq_block_length(f->block_cols, c->q->cols);
-    /* A block is a power of two long, or a row: a tile has but one of these. */
-    c->shift = f->block_cols ? (unsigned)__builtin_ctz(f->block_cols) : 8 * sizeof(size_t) - 1;
+    c->shift = mxq_block_shift(f->block_cols);
     c->tile_rows = f->block_rows ? f->block_rows : 1;
     c->tile_cols = is_row ? c->q->cols : c->tile_rows > 1 ? TILE_COLS_OF_128 : MXQ_SPAN;
     c->tiles_across = (c->q->cols + c->tile_cols - 1) / c->tile_cols;
@@ -608,7 +508,7 @@ static void seek_amax(void *context, const struct mxq_run *run)
             memset(s.padded, 0, s.blocks * MXQ_BLOCK * type_bytes);
             s.x = memcpy(s.padded, s.x, count * type_bytes);
         }
-        span_amax(c, amax, &s, MXQ_BLOCK);
+        span_amax(c, amax, &s, MXQ_BLOCK, MXQ_AHEAD);
         for (size_t b = 0; b < s.blocks; b++)
             largest = amax[b] > largest ? amax[b] : largest;
     }
@@ -646,7 +546,7 @@ static void store_tensor_scale(struct quantize *c)
     const uint64_t fpenv = mxq_fpenv_enter();
     t.amax[0] = bits_of(c->tensor_amax);
     make_scales(c, &t);
-    c->tensor_divisor = t.divisors[0];
+    c->tensor_by = t.by[0];
     mxq_fpenv_leave(fpenv);
 }
 
@@ -680,6 +580,12 @@ static void quantize_in_tiles(struct quantize *c)
     if (c->options->statistics)
         *c->options->statistics = (struct mxq_statistics){0};
     find_tensor_scale(c);
+    c->quotient = (struct mxq_quotient_rule){.scale = c->q->format.scale,
+                                             .max = c->element->max,
+                                             .tensor = c->tensor_scale,
+                                             .is_power = c->mode == MXQ_SCALE_RCEIL,
+                                             .reciprocal = c->options->reciprocal,
+                                             .is_positive = c->options->positive_scale};
     if (!c->q->rows || !c->q->cols)
         return;
     cut_into_tiles(c);

@@ -46,20 +46,45 @@ void mxq_span_codes(uint8_t *codes, const struct mxq_quantized *q, size_t row, s
             codes[b] = scales[(col + b * MXQ_BLOCK) / length];
 }
 
-void mxq_span_factors(float *factors, const struct mxq_quantized *q, size_t row, size_t col,
-                      size_t blocks)
+unsigned mxq_block_shift(uint32_t block_cols)
 {
-    const size_t length = mxq_block_length(q->format.block_cols, q->cols);
-    const uint8_t *scales = scales_of(q, row);
-    const size_t count = mxq_block_count(q->format.block_cols, q->cols);
-    for (size_t i = 0; i < 4 * blocks;) {
-        const size_t block = (col + 8 * i) / length;
-        const float value =
-            mxq_scale_value(q->format.scale, scales, block < count ? block : count - 1);
-        const size_t end = block + 1 < count ? ((block + 1) * length - col) / 8 : 4 * blocks;
-        for (; i < 4 * blocks && i < end; i++)
-            factors[i] = value;
+    /* A block is a power of two long, or a row: a span has but one of these. */
+    return block_cols ? (unsigned)__builtin_ctz(block_cols) : 8 * sizeof(size_t) - 1;
+}
+
+/* Widens `count` stored scales. */
+static void load_scales(float values[MXQ_SPAN_FACTORS], const struct mxq_kernels *kernels,
+                        enum mxq_scale scale, const uint8_t *scales, size_t count)
+{
+    const size_t blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK;
+    struct mxq_range unused = MXQ_RANGE_EMPTY;
+    uint8_t padded[MXQ_SPAN_FACTORS * sizeof(uint16_t)] = {0};
+    if (scale == MXQ_F32_SCALE) {
+        memcpy(values, scales, count * sizeof *values);
+        return;
     }
+    memcpy(padded, scales, count * mxq_scale_bytes(scale));
+    if (scale == MXQ_E4M3_SCALE)
+        kernels->unpack[MXQ_E4M3][MXQ_F32](values, padded, mxq_unit_codes, blocks);
+    else
+        kernels->operand[scale == MXQ_BF16_SCALE ? MXQ_BF16 : MXQ_F16](values, padded, blocks,
+                                                                       &unused);
+}
+
+struct mxq_factors mxq_span_factors(float room[MXQ_SPAN_FACTORS], const struct mxq_kernels *kernels,
+                                    const struct mxq_quantized *q, size_t row, size_t col,
+                                    size_t blocks)
+{
+    const struct mxq_factors factors = {room, mxq_block_shift(q->format.block_cols), 0};
+    const size_t first = col >> factors.shift;
+    const size_t left = mxq_block_count(q->format.block_cols, q->cols) - first;
+    const size_t wanted = ((blocks * MXQ_BLOCK - 1) >> factors.shift) + 1;
+    const size_t count = wanted < left ? wanted : left;
+    load_scales(room, kernels, q->format.scale,
+                scales_of(q, row) + first * mxq_scale_bytes(q->format.scale), count);
+    for (size_t i = count; i < wanted; i++)
+        room[i] = room[count - 1];
+    return factors;
 }
 
 void mxq_dequantize_span(const struct mxq_kernels *kernels, void *y, enum mxq_type type,
@@ -78,9 +103,9 @@ void mxq_dequantize_span(const struct mxq_kernels *kernels, void *y, enum mxq_ty
         mxq_span_codes(codes, q, row, col, blocks);
         kernels->unpack[q->format.element][type](y, elements, codes, blocks);
     } else {
-        float v[MXQ_SPAN], factors[MXQ_SPAN_FACTORS];
-        mxq_span_factors(factors, q, row, col, blocks);
-        kernels->unpack[q->format.element][MXQ_F32](v, elements, mxq_unit_codes, blocks);
-        kernels->rescale[type](y, v, factors, q->tensor_scale ? *q->tensor_scale : 1, blocks);
+        float room[MXQ_SPAN_FACTORS];
+        const struct mxq_factors by = mxq_span_factors(room, kernels, q, row, col, blocks);
+        kernels->unpack_by[q->format.element][type](y, elements, &by,
+                                                    q->tensor_scale ? *q->tensor_scale : 1, blocks);
     }
 }

@@ -20,13 +20,18 @@ float mxq_scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index)
 /* Returns the scale of block `block` along the columns at row `row`, which is no E8M0. */
 float mxq_block_scale(const struct mxq_quantized *q, size_t row, size_t block);
 
-/* What multiplies the elements of a span of row `row` from column `col` on, `blocks` blocks of 32: the E8M0
- * code of each, or, for other scales, four factors of each.  `col` is a multiple of 32 and of 8.  Factors
- * beyond the last column of q are those of its last block. */
+/* The E8M0 codes of a span of row `row` from column `col` on, one for each of `blocks` blocks of 32. */
 void mxq_span_codes(uint8_t *codes, const struct mxq_quantized *q, size_t row, size_t col,
                     size_t blocks);
-void mxq_span_factors(float *factors, const struct mxq_quantized *q, size_t row, size_t col,
-                      size_t blocks);
+
+/* The other scales of the blocks of such a span, to multiply by.  `col` is within no block shorter than a row.
+ * Factors beyond the last column of q are those of its last block.  `room` must live as long as they do. */
+struct mxq_factors mxq_span_factors(float room[MXQ_SPAN_FACTORS], const struct mxq_kernels *kernels,
+                                    const struct mxq_quantized *q, size_t row, size_t col,
+                                    size_t blocks);
+
+/* What shift brings the index of a value in a row to the index of its block: struct mxq_factors. */
+unsigned mxq_block_shift(uint32_t block_cols);
 
 /* Dequantizes `count` <= MXQ_SPAN values of a row from column `col` on.  y has room for whole blocks of 32;
  * what is behind the values is undefined. */

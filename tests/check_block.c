@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check_block.c -- conformance of what formats beyond the one-pass kernel need: amax_8, columns, mse,
- * divide, multiply, rescale, encode, measure. */
+ * quotient, pack_by, unpack_by, scale_by, encode, measure. */
+#include <math.h>
 #include <string.h>
 
 #include "check.h"
@@ -17,12 +18,12 @@ static void fill_wide(struct check *c, enum fill fill, const struct fill_target 
     }
 }
 
-/* Four factors for each block: ordinary ones, and the odd special value. */
-static void fill_factors(struct check *c, size_t blocks, float *factors)
+/* Ordinary factors, and the odd special value. */
+static void fill_factors(struct check *c, size_t count, float *factors)
 {
     static const uint32_t special[] = {0,          1,          0x00400000, 0x00800000, 0x3F800000,
                                        0x7F000000, 0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x80000000};
-    for (size_t i = 0; i < 4 * blocks; i++) {
+    for (size_t i = 0; i < count; i++) {
         uint32_t bits = (64 + random_below(&c->random, 128)) << 23;
         if (random_below(&c->random, 2))
             bits |= random_u32(&c->random) >> 9;
@@ -43,7 +44,7 @@ static void fill_amax_8(struct check *c, enum fill fill, const struct fill_targe
 static void call_amax_8(const struct check *c, const struct mxq_kernels *row, void *const *data,
                         size_t blocks)
 {
-    row->amax_8[c->type](data[0], data[1], blocks);
+    row->amax_8[c->type](data[0], data[1], blocks, blocks & 1 ? MXQ_AHEAD : 0);
 }
 
 void check_amax_8(struct check *c)
@@ -144,7 +145,7 @@ static void fill_mse(struct check *c, enum fill fill, const struct fill_target *
     fill_wide(c, fill, t, MXQ_F32, blocks, data[1]);
     for (size_t b = 0; b < blocks; b++) {
         uint32_t amax;
-        mxq_kernels_scalar.amax[MXQ_F32](&amax, (const float *)data[1] + b * MXQ_BLOCK, 1);
+        mxq_kernels_scalar.amax[MXQ_F32](&amax, (const float *)data[1] + b * MXQ_BLOCK, 1, 0);
         mxq_kernels_scalar.scale[MXQ_E8M0](scale + b, &amax, 1, &rule);
         if (random_below(&c->random, 16) == 0)
             scale[b] = fill_scale(&c->random);
@@ -171,83 +172,225 @@ void check_mse(struct check *c)
     check_run(c, &family);
 }
 
-/* --------------------------------- divide, multiply, rescale ---------------------------------- */
+/* ------------------------------------------ quotient ------------------------------------------ */
+
+/* A "block" of this family's cases is MXQ_QUOTIENTS of them. */
+static const struct mxq_quotient_rule quotient_rules[] = {
+    {MXQ_F32_SCALE, 448, 1, 0, 0, 0},        {MXQ_F32_SCALE, 127, 1, 1, 0, 0},
+    {MXQ_F32_SCALE, 448, 1, 0, 1, 0},        {MXQ_F32_SCALE, 127, 1, 1, 1, 0},
+    {MXQ_BF16_SCALE, 28, 1, 0, 0, 0},        {MXQ_BF16_SCALE, 448, 1, 1, 1, 0},
+    {MXQ_F16_SCALE, 127, 1, 0, 1, 0},        {MXQ_F16_SCALE, 7.5F, 1, 0, 0, 0},
+    {MXQ_F16_SCALE, 6, 1, 1, 0, 0},          {MXQ_E4M3_SCALE, 6, 1, 0, 0, 0},
+    {MXQ_E4M3_SCALE, 6, 0x1.8p-9F, 0, 0, 0}, {MXQ_E4M3_SCALE, 6, 0x1.8p-9F, 0, 0, 1},
+    {MXQ_E4M3_SCALE, 6, 0x1p-120F, 0, 0, 0}, {MXQ_E4M3_SCALE, 6, 0x1p-140F, 0, 0, 1},
+    {MXQ_E4M3_SCALE, 6, 0, 0, 0, 0},         {MXQ_E4M3_SCALE, 6, 0, 0, 0, 1},
+    {MXQ_E4M3_SCALE, 6, NAN, 0, 0, 0},       {MXQ_E4M3_SCALE, 6, NAN, 0, 0, 1},
+};
+
+static void shape_quotient(struct check *c)
+{
+    c->shape.variant =
+        (int)random_below(&c->random, sizeof quotient_rules / sizeof *quotient_rules);
+    c->family.operands[0].bytes =
+        c->current.blocks * MXQ_QUOTIENTS * mxq_scale_bytes(quotient_rules[c->shape.variant].scale);
+}
+
+/* Results of any amax, and such as lie near what the rule takes to a value that its type has. */
+static void fill_quotient(struct check *c, enum fill fill, const struct fill_target *t,
+                          size_t blocks, void *const *data)
+{
+    static const uint32_t special[] = {0,          1,          0x00000003, 0x00400000, 0x007FFFFF,
+                                       0x00800000, 0x7F000000, 0x7F7FFFFF, 0x7F800000, 0x7FC00000};
+    const struct mxq_quotient_rule *rule = &quotient_rules[c->shape.variant];
+    uint32_t *amax = data[2];
+    (void)fill;
+    (void)t;
+    for (size_t i = 0; i < blocks * MXQ_QUOTIENTS; i++) {
+        const float step = (float)random_below(&c->random, 256) * rule->max;
+        const float near = rule->scale == MXQ_E4M3_SCALE ? step * rule->tensor : step;
+        switch (random_below(&c->random, 4)) {
+        case 0: /* any magnitude, NaNs canonical */
+            amax[i] = random_u32(&c->random) & 0x7FFFFFFF;
+            if (amax[i] > 0x7F800000)
+                amax[i] = 0x7FC00000;
+            break;
+        case 1:
+            amax[i] = special[random_below(&c->random, sizeof special / sizeof *special)];
+            break;
+        default:
+            memcpy(&amax[i], &near, sizeof near);
+            amax[i] += amax[i] && amax[i] < 0x7F000000 ? random_below(&c->random, 3) : 0;
+            if (amax[i] > 0x7F800000)
+                amax[i] = 0x7FC00000;
+        }
+    }
+}
+
+static void call_quotient(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                          size_t blocks)
+{
+    row->quotient[0](data[0], data[1], data[2], blocks * MXQ_QUOTIENTS,
+                     &quotient_rules[c->shape.variant]);
+}
+
+void check_quotient(struct check *c)
+{
+    c->type = MXQ_F32;
+    const struct check_family family = {
+        .operands = {{"scales", 0, 1, CHECK_OUTPUT, .most_bytes = 4096 * MXQ_QUOTIENTS},
+                     {"by", 4 * MXQ_QUOTIENTS, 4, CHECK_OUTPUT, 4},
+                     {"amax", 4 * MXQ_QUOTIENTS, 4, CHECK_INPUT, 4}},
+        .rules = 1,
+        .every_rounds = 1,
+        .shape = shape_quotient,
+        .fill = fill_quotient,
+        .call = call_quotient,
+    };
+    check_run(c, &family);
+}
+
+/* -------------------------------- pack_by, unpack_by, scale_by -------------------------------- */
+
+static struct mxq_factors factors_of(const struct check *c, const void *value)
+{
+    static const unsigned shifts[] = {3, 4, 5, 6, 7, 63};
+    const int variant = c->shape.variant;
+    return (struct mxq_factors){value, shifts[variant / 2], variant % 2};
+}
+
+/* A shift and whether to divide; so many factors as there are blocks of that length. */
+static void shape_factors(struct check *c)
+{
+    c->shape.variant = (int)random_below(&c->random, 12);
+    const size_t values = c->current.blocks * MXQ_BLOCK;
+    c->family.operands[2].bytes =
+        values ? 4 * (((values - 1) >> factors_of(c, NULL).shift) + 1) : 0;
+}
 
 static void fill_scaling(struct check *c, enum fill fill, const struct fill_target *t,
                          size_t blocks, void *const *data)
 {
     fill_wide(c, fill, t, c->type, blocks, data[1]);
-    fill_factors(c, blocks, data[2]);
+    fill_factors(c, c->family.operands[2].bytes / 4, data[2]);
 }
 
-static void call_divide(const struct check *c, const struct mxq_kernels *row, void *const *data,
-                        size_t blocks)
-{
-    row->divide[c->type](data[0], data[1], data[2], blocks);
-}
-
-static void call_multiply(const struct check *c, const struct mxq_kernels *row, void *const *data,
+static void call_scale_by(const struct check *c, const struct mxq_kernels *row, void *const *data,
                           size_t blocks)
 {
-    row->multiply[c->type](data[0], data[1], data[2], blocks);
+    const struct mxq_factors by = factors_of(c, data[2]);
+    row->scale_by[c->type](data[0], data[1], &by, blocks);
 }
 
-static void check_scaling(struct check *c,
-                          void (*call)(const struct check *c, const struct mxq_kernels *row,
-                                       void *const *data, size_t blocks))
+#define FACTOR_OPERAND                                                                             \
+    {                                                                                              \
+        "factor", 0, 4, CHECK_INPUT, 4, .most_bytes = 65536                                        \
+    }
+
+void check_scale_by(struct check *c)
 {
+    c->type = (enum mxq_type)CHECK_INDEX(c, scale_by);
     const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
         .operands = {{"v", MXQ_BLOCK * 4, 4, CHECK_OUTPUT, 4, CHECK_NANS},
                      {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT},
-                     {"factor", 16, 4, CHECK_INPUT, 4}},
+                     FACTOR_OPERAND},
         .rules = 1,
         .every_rounds = 1,
+        .shape = shape_factors,
         .fill = fill_scaling,
-        .call = call,
+        .call = call_scale_by,
     };
     check_run(c, &family);
 }
 
-void check_divide(struct check *c)
-{
-    c->type = (enum mxq_type)CHECK_INDEX(c, divide);
-    check_scaling(c, call_divide);
-}
-
-void check_multiply(struct check *c)
-{
-    c->type = (enum mxq_type)CHECK_INDEX(c, multiply);
-    check_scaling(c, call_multiply);
-}
-
-static void fill_rescale(struct check *c, enum fill fill, const struct fill_target *t,
+/* Values such that what they are divided or multiplied to lies where elements are. */
+static void fill_pack_by(struct check *c, enum fill fill, const struct fill_target *t,
                          size_t blocks, void *const *data)
 {
-    fill_wide(c, fill, t, MXQ_F32, blocks, data[1]);
-    fill_factors(c, blocks, data[2]);
-    fill_factors(c, 1, data[3]);
+    fill_scaling(c, fill, t, blocks, data);
+    if (random_below(&c->random, 4) == 0)
+        return; /* most of these saturate or vanish */
+    struct fill_target target = *t;
+    const struct mxq_factors by = factors_of(c, data[2]);
+    float *factor = data[2];
+    target.type = c->type;
+    for (size_t b = 0; b < blocks; b++, target.index++) {
+        target.scale = 127;
+        fill_block(&c->random, fill, &target,
+                   (char *)data[1] + b * MXQ_BLOCK * mxq_type_bytes(c->type));
+    }
+    /* Ordinary factors near 1, so that quotients are near what rounds up and what rounds down. */
+    for (size_t i = 0; i < c->family.operands[2].bytes / 4; i++)
+        if (random_below(&c->random, 32))
+            factor[i] = 1 + (float)random_below(&c->random, by.divides ? 64 : 8) * 0x1p-23F;
 }
 
-static void call_rescale(const struct check *c, const struct mxq_kernels *row, void *const *data,
+static void call_pack_by(const struct check *c, const struct mxq_kernels *row, void *const *data,
                          size_t blocks)
 {
-    row->rescale[c->type](data[0], data[1], data[2], *(const float *)data[3], blocks);
+    const struct mxq_factors by = factors_of(c, data[2]);
+    row->pack_by[c->element][c->type](data[0], data[1], &by, blocks, blocks & 1 ? MXQ_AHEAD : 0);
 }
 
-void check_rescale(struct check *c)
+void check_pack_by(struct check *c)
 {
-    c->type = (enum mxq_type)CHECK_INDEX(c, rescale);
+    c->element = (enum mxq_element)(CHECK_INDEX(c, pack_by) / MXQ_TYPES);
+    c->type = (enum mxq_type)(CHECK_INDEX(c, pack_by) % MXQ_TYPES);
+    const size_t bytes = mxq_type_bytes(c->type);
+    const struct check_family family = {
+        .operands = {{"elements", code_bytes(c), 1, CHECK_OUTPUT},
+                     {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT},
+                     FACTOR_OPERAND},
+        .rules = 1,
+        .every_rounds = 1,
+        .shape = shape_factors,
+        .fill = fill_pack_by,
+        .call = call_pack_by,
+    };
+    check_run(c, &family);
+}
+
+/* Codes of all kinds; in half of the cases no NaN among them. */
+static void fill_unpack_by(struct check *c, enum fill fill, const struct fill_target *t,
+                           size_t blocks, void *const *data)
+{
+    const struct mxq_element_info *e = &mxq_elements[c->element];
+    uint8_t *elements = data[1];
+    (void)fill;
+    (void)t;
+    for (size_t i = 0; i < blocks * code_bytes(c); i++)
+        elements[i] = (uint8_t)random_u32(&c->random);
+    for (size_t i = 0; blocks % 2 && e->nan_code && i < blocks * code_bytes(c); i++)
+        if ((elements[i] & 0x7F) > e->max_code)
+            elements[i] = e->max_code;
+    fill_factors(c, c->family.operands[2].bytes / 4, data[2]);
+    fill_factors(c, 4, data[3]);
+    if (random_below(&c->random, 2))
+        *(float *)data[3] = 1;
+}
+
+static void call_unpack_by(const struct check *c, const struct mxq_kernels *row, void *const *data,
+                           size_t blocks)
+{
+    const struct mxq_factors by = factors_of(c, data[2]);
+    row->unpack_by[c->element][c->type](data[0], data[1], &by, *(const float *)data[3], blocks);
+}
+
+void check_unpack_by(struct check *c)
+{
+    c->element = (enum mxq_element)(CHECK_INDEX(c, unpack_by) / MXQ_TYPES);
+    c->type = (enum mxq_type)(CHECK_INDEX(c, unpack_by) % MXQ_TYPES);
     const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
         .operands = {{"y", MXQ_BLOCK * bytes, bytes, CHECK_OUTPUT},
-                     {"v", MXQ_BLOCK * 4, 4, CHECK_INPUT, 4},
-                     {"factor", 16, 4, CHECK_INPUT, 4},
+                     {"elements", code_bytes(c), 1, CHECK_INPUT},
+                     FACTOR_OPERAND,
                      {"tensor", 0, 4, CHECK_INPUT, 4, .bytes = 16}},
         .rules = 1,
         .every_rounds = 1,
-        .fill = fill_rescale,
-        .call = call_rescale,
+        .shape = shape_factors,
+        .fill = fill_unpack_by,
+        .call = call_unpack_by,
     };
     check_run(c, &family);
 }
@@ -312,8 +455,9 @@ static void fill_measure(struct check *c, enum fill fill, const struct fill_targ
     float *y = data[2], *limit = data[3];
     memcpy(data[0], &none, sizeof none);
     fill_wide(c, fill, t, c->type, blocks, data[1]);
-    mxq_kernels_scalar.multiply[c->type](y, data[1], (fill_factors(c, blocks, limit), limit),
-                                         blocks);
+    const struct mxq_factors by = {limit, 3, 0};
+    fill_factors(c, 4 * blocks, limit);
+    mxq_kernels_scalar.scale_by[c->type](y, data[1], &by, blocks);
     struct mxq_range unused = MXQ_RANGE_EMPTY;
     float wide[MXQ_BLOCK];
     for (size_t b = 0; b < blocks; b++) {

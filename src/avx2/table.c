@@ -13,9 +13,10 @@
 #define COLUMN_columns  avx2
 #define COLUMN_mse      avx2
 #define COLUMN_encode   avx2
-#define COLUMN_divide   avx2
-#define COLUMN_multiply avx2
-#define COLUMN_rescale  avx2
+#define COLUMN_quotient  avx2
+#define COLUMN_pack_by   avx2
+#define COLUMN_unpack_by avx2
+#define COLUMN_scale_by  avx2
 #define COLUMN_measure  avx2
 
 const struct mxq_kernels mxq_kernels_avx2 = {

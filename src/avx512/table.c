@@ -13,9 +13,10 @@
 #define COLUMN_columns  avx512
 #define COLUMN_mse      avx512
 #define COLUMN_encode   avx512
-#define COLUMN_divide   avx512
-#define COLUMN_multiply avx512
-#define COLUMN_rescale  avx512
+#define COLUMN_quotient  avx512
+#define COLUMN_pack_by   avx512
+#define COLUMN_unpack_by avx512
+#define COLUMN_scale_by  avx512
 #define COLUMN_measure  avx512
 
 const struct mxq_kernels mxq_kernels_avx512 = {

@@ -41,11 +41,12 @@ MXQ_INLINE vec with_canonical_nan(vec amax)
     return vec_or(vec_andnot(is_nan, amax), vec_and(is_nan, vec_set1(0x7FC00000)));
 }
 
-MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
+MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
+                            enum mxq_type type)
 {
     const unsigned char *wide = x;
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
-        prefetch_lines(wide, VEC_LANES * block_bytes(type));
+        prefetch_lines(wide, VEC_LANES * block_bytes(type), ahead);
         vec_store(amax, with_canonical_nan(amax_group(wide, type)));
         amax += VEC_LANES;
         wide += VEC_LANES * block_bytes(type);
@@ -83,12 +84,13 @@ MXQ_INLINE vec amax_group_8(const unsigned char *x, enum mxq_type type)
     return with_canonical_nan(type == MXQ_BF16 ? vec_and(amax, vec_set1(0xFFFF0000)) : amax);
 }
 
-MXQ_INLINE void amax_8_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type)
+MXQ_INLINE void amax_8_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
+                              enum mxq_type type)
 {
     enum { GROUP = 8 * VEC_LANES / MXQ_BLOCK };
     const unsigned char *wide = x;
     for (; blocks >= GROUP; blocks -= GROUP) {
-        prefetch_lines(wide, GROUP * block_bytes(type));
+        prefetch_lines(wide, GROUP * block_bytes(type), ahead);
         vec_store(amax, amax_group_8(wide, type));
         amax += VEC_LANES;
         wide += GROUP * block_bytes(type);
@@ -103,13 +105,13 @@ MXQ_INLINE void amax_8_blocks(uint32_t *amax, const void *x, size_t blocks, enum
 }
 
 #define AMAX_KERNELS(isa, name, type)                                                              \
-    void mxq_amax_##name##_##isa(uint32_t *amax, const void *x, size_t blocks)                     \
+    void mxq_amax_##name##_##isa(uint32_t *amax, const void *x, size_t blocks, size_t ahead)       \
     {                                                                                              \
-        amax_blocks(amax, x, blocks, type);                                                        \
+        amax_blocks(amax, x, blocks, ahead, type);                                                 \
     }                                                                                              \
-    void mxq_amax_8_##name##_##isa(uint32_t *amax, const void *x, size_t blocks)                   \
+    void mxq_amax_8_##name##_##isa(uint32_t *amax, const void *x, size_t blocks, size_t ahead)     \
     {                                                                                              \
-        amax_8_blocks(amax, x, blocks, type);                                                      \
+        amax_8_blocks(amax, x, blocks, ahead, type);                                               \
     }
 
 #endif

@@ -1,68 +1,227 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* factor.h -- values divided or multiplied by the scales of their blocks, written once over vec.h.
+/* factor.h -- values divided or multiplied by the scales of their blocks, and packed or unpacked with them,
+ * written once over vec.h.
  *
- *   vec_factors(factor, i)   the factors of values i .. i + VEC_LANES - 1, one for each 8 */
+ *   vec_factors(factor, i)   the factors of values i .. i + VEC_LANES - 1, one for each 8
+ *
+ * NaNs, which have codes and bits of their own, are looked for at the end: a call that met one does all of it
+ * again, the slow way. */
 #ifndef MXQ_LANES_FACTOR_H
 #define MXQ_LANES_FACTOR_H
 
-#include "lanes/group.h"
+#include "lanes/pack.h"
+#include "lanes/unpack.h"
+#include "unroll.h"
 
-/* Asks for the input ahead, once a line, before value `i` is loaded. */
-MXQ_INLINE void prefetch_values(const void *x, size_t i, enum mxq_type type)
+#define FACTOR_STEP (4 * VEC_LANES)
+
+MXQ_INLINE vec_ps factors_at(const struct mxq_factors *by, size_t i)
 {
-    if (i * type_bytes(type) % 64 == 0)
-        prefetch_input(x, i * type_bytes(type));
+    return VEC_LANES > 8 && by->shift == 3 ? vec_factors(by->value, i)
+                                           : vec_broadcast_ps(by->value + (i >> by->shift));
 }
 
-MXQ_INLINE void scale_blocks_by(float *v, const void *x, const float *factor, size_t blocks,
-                                enum mxq_type type, int divides)
+/* Returns values i .. i + VEC_LANES - 1 of x, scaled. */
+MXQ_INLINE vec scaled_at(const void *x, const struct mxq_factors *by, size_t i, enum mxq_type type,
+                         const int divides)
 {
-    const unsigned char *wide = x;
-    for (size_t b = 0; b < blocks; b++) {
-        for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES) {
-            const vec_ps value = vec_as_ps(load_wide(wide, i, type));
-            const vec_ps by = vec_factors(factor, i);
-            prefetch_values(wide, i, type);
-            vec_store_ps(v + i, divides ? vec_div_ps(value, by) : vec_mul_ps(value, by));
+    const vec_ps value = vec_as_ps(load_wide(x, i, type)), factor = factors_at(by, i);
+    return vec_of_ps(divides ? vec_div_ps(value, factor) : vec_mul_ps(value, factor));
+}
+
+MXQ_INLINE void scale_values_by(float *v, const void *x, const struct mxq_factors *by,
+                                size_t values, enum mxq_type type)
+{
+    for (size_t i = 0; i < values; i += VEC_LANES)
+        vec_store(v + i, scaled_at(x, by, i, type, by->divides));
+}
+
+/* The factors of the 32 values from value `i` on, which begins a block or is within one: eight, the last
+ * four for what a step has behind them. */
+struct block_factors {
+    float value[8];
+    struct mxq_factors by;
+};
+
+MXQ_INLINE void load_block_factors(struct block_factors *b, const struct mxq_factors *by, size_t i)
+{
+    for (size_t j = 0; j < 8; j++)
+        b->value[j] = by->value[(i + 8 * (j & 3)) >> by->shift];
+    b->by = (struct mxq_factors){b->value, 3, by->divides};
+}
+
+/* -------------------------------------------- Packing ------------------------------------------- */
+
+/* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one. */
+MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, const struct mxq_factors *by,
+                              size_t values, size_t ahead, const struct mxq_element_info *e,
+                              enum mxq_type type, const int divides)
+{
+    const struct pack_group g = pack_group_of(vec_set1(127), e);
+    vec largest = vec_set1(0);
+    for (size_t i = 0; i < values; i += FACTOR_STEP) {
+        vec value[4], t[4], bias[4];
+        UNROLL for (size_t k = 0; k < 4; k++)
+        {
+            const size_t at = i + k * VEC_LANES;
+            const vec scaled = scaled_at(x, by, at, type, divides);
+            if (k * VEC_LANES * type_bytes(type) % 64 == 0)
+                prefetch_ahead(x, at * type_bytes(type), ahead);
+            largest = vec_max(largest, vec_and(scaled, vec_set1(0x7FFFFFFF)));
+            value[k] = vec_clamp(scaled, g.limit);
+            t[k] = rounded_sum(value[k], g.rounding, e);
+            bias[k] = g.bias;
         }
-        v += MXQ_BLOCK;
-        wide += block_bytes(type);
-        factor += MXQ_BLOCK / 8;
+        vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
+    }
+    return vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0;
+}
+
+/* One block, from value `i` on. */
+static __attribute__((noinline)) void pack_block_by(uint8_t *elements, const void *x, size_t i,
+                                                    const struct mxq_factors *by,
+                                                    const struct mxq_element_info *e,
+                                                    enum mxq_type type)
+{
+    struct block_factors own;
+    float v[MXQ_BLOCK];
+    load_block_factors(&own, by, i);
+    scale_values_by(v, (const unsigned char *)x + i * type_bytes(type), &own.by, MXQ_BLOCK, type);
+    pack_block_any(elements + packed_bytes(i, e), v, 127, e, MXQ_F32);
+}
+
+MXQ_INLINE void pack_blocks_by(uint8_t *elements, const void *x, const struct mxq_factors *by,
+                               size_t blocks, size_t ahead, const struct mxq_element_info *e,
+                               enum mxq_type type, const int divides)
+{
+    const size_t values = blocks * MXQ_BLOCK, whole = values / FACTOR_STEP * FACTOR_STEP;
+    int met_nan = pack_values_by(elements, x, by, whole, ahead, e, type, divides);
+    if (whole < values) {
+        struct block_factors own;
+        unsigned char padded[FACTOR_STEP * 4];
+        uint8_t codes[FACTOR_STEP];
+        load_block_factors(&own, by, whole);
+        pad_group(padded, (const unsigned char *)x + whole * type_bytes(type), block_bytes(type),
+                  FACTOR_STEP * type_bytes(type));
+        met_nan |= pack_values_by(codes, padded, &own.by, FACTOR_STEP, 0, e, type, divides);
+        memcpy(elements + packed_bytes(whole, e), codes, packed_bytes(MXQ_BLOCK, e));
+    }
+    for (size_t i = 0; met_nan && i < values; i += MXQ_BLOCK)
+        pack_block_by(elements, x, i, by, e, type);
+}
+
+#define PACK_BY_KERNEL(name, element, type)                                                        \
+    void name(uint8_t *elements, const void *x, const struct mxq_factors *by, size_t blocks,       \
+              size_t ahead)                                                                        \
+    {                                                                                              \
+        if (by->divides)                                                                           \
+            pack_blocks_by(elements, x, by, blocks, ahead, &mxq_elements[element], type, 1);       \
+        else                                                                                       \
+            pack_blocks_by(elements, x, by, blocks, ahead, &mxq_elements[element], type, 0);       \
+    }
+
+/* ------------------------------------------- Unpacking ------------------------------------------ */
+
+MXQ_INLINE vec rescaled(vec value, vec_ps factor, vec_ps tensor)
+{
+    return vec_of_ps(vec_mul_ps(vec_mul_ps(vec_as_ps(value), factor), tensor));
+}
+
+/* The same as pack_values_by() for unpacking. */
+MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, const struct mxq_factors *by,
+                                float tensor, size_t values, const struct mxq_element_info *e,
+                                enum mxq_type type)
+{
+    const vec shift = vec_set1((uint32_t)(127 + decode_shift(e)) << 23);
+    const vec_ps tensors = vec_broadcast_ps(&tensor);
+    vec largest = vec_set1(0), largest_code = vec_set1(0);
+    for (size_t i = 0; i < values; i += FACTOR_STEP) {
+        vec value[4];
+        vec_decode(value, elements + packed_bytes(i, e), e);
+        if (has_nan(e))
+            largest_code = vec_max_code(largest_code, elements + i);
+        UNROLL for (size_t k = 0; k < 4; k++)
+        {
+            const size_t at = i + k * VEC_LANES;
+            if (k * VEC_LANES * type_bytes(type) % 64 == 0)
+                prefetch_output(y, at * type_bytes(type));
+            if (decode_shift(e))
+                value[k] = vec_mul(value[k], shift);
+            value[k] = rescaled(value[k], factors_at(by, at), tensors);
+            largest = vec_max(largest, vec_and(value[k], vec_set1(0x7FFFFFFF)));
+            if (type == MXQ_BF16)
+                value[k] = round_to_bf16(value[k]);
+        }
+        store_two(y, i, type, value[0], value[1]);
+        store_two(y, i + 2 * VEC_LANES, type, value[2], value[3]);
+    }
+    return vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0 ||
+           (has_nan(e) && vec_any_above(largest_code, last_number(e)));
+}
+
+static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *elements, size_t i,
+                                                      const struct mxq_factors *by, float tensor,
+                                                      const struct mxq_element_info *e,
+                                                      enum mxq_type type)
+{
+    float v[MXQ_BLOCK];
+    struct block_factors own;
+    load_block_factors(&own, by, i);
+    unpack_block_any(v, elements + packed_bytes(i, e), 127, e, MXQ_F32);
+    for (size_t j = 0; j < MXQ_BLOCK; j += 2 * VEC_LANES) {
+        vec value[2];
+        for (size_t k = 0; k < 2; k++) {
+            const size_t at = j + k * VEC_LANES;
+            value[k] = canonical(rescaled(vec_of_ps(vec_load_ps(v + at)), factors_at(&own.by, at),
+                                          vec_broadcast_ps(&tensor)));
+            if (type == MXQ_BF16)
+                value[k] = round_to_bf16(value[k]);
+        }
+        store_two(y, i + j, type, value[0], value[1]);
     }
 }
 
-MXQ_INLINE vec rescaled(const float *v, const float *factor, size_t i, vec_ps tensor,
-                        enum mxq_type type)
+MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct mxq_factors *by,
+                                 float tensor, size_t blocks, const struct mxq_element_info *e,
+                                 enum mxq_type type)
 {
-    const vec_ps product = vec_mul_ps(vec_load_ps(v + i), vec_factors(factor, i));
-    const vec value = canonical(vec_of_ps(vec_mul_ps(product, tensor)));
-    return type == MXQ_BF16 ? round_to_bf16(value) : value;
+    const size_t values = blocks * MXQ_BLOCK, whole = values / FACTOR_STEP * FACTOR_STEP;
+    int met_nan = unpack_values_by(y, elements, by, tensor, whole, e, type);
+    if (whole < values) {
+        struct block_factors own;
+        unsigned char padded[FACTOR_STEP * 4];
+        uint8_t codes[FACTOR_STEP];
+        load_block_factors(&own, by, whole);
+        pad_group(codes, elements + packed_bytes(whole, e), packed_bytes(MXQ_BLOCK, e),
+                  packed_bytes(FACTOR_STEP, e));
+        met_nan |= unpack_values_by(padded, codes, &own.by, tensor, FACTOR_STEP, e, type);
+        memcpy((unsigned char *)y + whole * type_bytes(type), padded, block_bytes(type));
+    }
+    for (size_t i = 0; met_nan && i < values; i += MXQ_BLOCK)
+        unpack_block_by(y, elements, i, by, tensor, e, type);
 }
 
-MXQ_INLINE void rescale_blocks(void *y, const float *v, const float *factor, float tensor,
-                               size_t blocks, enum mxq_type type)
-{
-    const vec_ps by = vec_broadcast_ps(&tensor);
-    for (size_t i = 0; i < blocks * MXQ_BLOCK; i += 2 * VEC_LANES)
-        store_two(y, i, type, rescaled(v, factor, i, by, type),
-                  rescaled(v, factor, i + VEC_LANES, by, type));
-}
+#define UNPACK_BY_KERNEL(name, element, type)                                                      \
+    void name(void *y, const uint8_t *elements, const struct mxq_factors *by, float tensor,        \
+              size_t blocks)                                                                       \
+    {                                                                                              \
+        unpack_blocks_by(y, elements, by, tensor, blocks, &mxq_elements[element], type);           \
+    }
 
-#define FACTOR_KERNELS(isa, name, type)                                                            \
-    void mxq_divide_f32_##name##_##isa(float *v, const void *x, const float *divisor,              \
-                                       size_t blocks)                                              \
+/* ---------------------------------- All kernels of an instruction set --------------------------- */
+
+#define FACTOR_KERNELS(isa, E, e)                                                                  \
+    PACK_BY_KERNEL(mxq_pack_by_##e##_f32_##isa, MXQ_##E, MXQ_F32)                                  \
+    PACK_BY_KERNEL(mxq_pack_by_##e##_bf16_##isa, MXQ_##E, MXQ_BF16)                                \
+    PACK_BY_KERNEL(mxq_pack_by_##e##_f16_##isa, MXQ_##E, MXQ_F16)                                  \
+    UNPACK_BY_KERNEL(mxq_unpack_by_f32_##e##_##isa, MXQ_##E, MXQ_F32)                              \
+    UNPACK_BY_KERNEL(mxq_unpack_by_bf16_##e##_##isa, MXQ_##E, MXQ_BF16)                            \
+    UNPACK_BY_KERNEL(mxq_unpack_by_f16_##e##_##isa, MXQ_##E, MXQ_F16)
+
+#define SCALE_BY_KERNEL(name, type)                                                                \
+    void name(float *v, const void *x, const struct mxq_factors *by, size_t blocks)                \
     {                                                                                              \
-        scale_blocks_by(v, x, divisor, blocks, type, 1);                                           \
-    }                                                                                              \
-    void mxq_multiply_f32_##name##_##isa(float *v, const void *x, const float *factor,             \
-                                         size_t blocks)                                            \
-    {                                                                                              \
-        scale_blocks_by(v, x, factor, blocks, type, 0);                                            \
-    }                                                                                              \
-    void mxq_rescale_##name##_f32_##isa(void *y, const float *v, const float *factor,              \
-                                        float tensor, size_t blocks)                               \
-    {                                                                                              \
-        rescale_blocks(y, v, factor, tensor, blocks, type);                                        \
+        scale_values_by(v, x, by, blocks *MXQ_BLOCK, type);                                        \
     }
 
 #endif

@@ -125,22 +125,23 @@ MXQ_INLINE int ends_block(size_t i, size_t k)
                                       : (i + (k + 1) * VEC_LANES) % MXQ_BLOCK == 0;
 }
 
-/* A kernel that works on a group in bursts leaves the memory idle in between, unless it asks ahead:
- * far enough for a page walk and a miss, near enough to stay in L1.  Measured on Zen 5 for data in
- * DRAM, AVX-512 quantize: 12 GB/s without, 29 with 2 KiB, 33 with 4 KiB, 35-37 from 8 to 24 KiB. */
-#define PREFETCH_BYTES 16384
+MXQ_INLINE void prefetch_ahead(const void *data, size_t offset_bytes, size_t ahead)
+{
+    /* An address past the end is harmless to the machine; as integers it is to the language too. */
+    if (ahead)
+        __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes + ahead));
+}
 
 MXQ_INLINE void prefetch_input(const void *data, size_t offset_bytes)
 {
-    /* An address past the end is harmless to the machine; as integers it is to the language too. */
-    __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes + PREFETCH_BYTES));
+    prefetch_ahead(data, offset_bytes, MXQ_AHEAD);
 }
 
-/* The same for each line of a group. */
-MXQ_INLINE void prefetch_lines(const void *data, size_t bytes)
+/* For each line of a group. */
+MXQ_INLINE void prefetch_lines(const void *data, size_t bytes, size_t ahead)
 {
-    for (size_t offset = 0; offset < bytes; offset += 64)
-        prefetch_input(data, offset);
+    for (size_t offset = 0; ahead && offset < bytes; offset += 64)
+        prefetch_ahead(data, offset, ahead);
 }
 
 /* Claims a line that will be written VEC_PREFETCH_OUTPUT bytes further on; 0 where it gains nothing. */

@@ -92,7 +92,7 @@ MXQ_INLINE void mse_blocks(uint8_t *scale, const float *x, size_t blocks, enum m
         uint32_t amax[GROUP];
         uint8_t clipped[GROUP];
         size_t clipped_count = 0;
-        amax_blocks(amax, x + done * MXQ_BLOCK, count, MXQ_F32);
+        amax_blocks(amax, x + done * MXQ_BLOCK, count, 0, MXQ_F32);
         /* As many as not are clipped, and no machine guesses which: listed first, they cost no branch. */
         for (size_t b = 0; b < count; b++) {
             clipped[clipped_count] = (uint8_t)b;

@@ -19,9 +19,10 @@
 #define COLUMN_columns  neon
 #define COLUMN_mse      neon
 #define COLUMN_encode   neon
-#define COLUMN_divide   neon
-#define COLUMN_multiply neon
-#define COLUMN_rescale  neon
+#define COLUMN_quotient  neon
+#define COLUMN_pack_by   neon
+#define COLUMN_unpack_by neon
+#define COLUMN_scale_by  neon
 #define COLUMN_measure  neon
 
 const struct mxq_kernels mxq_kernels_neonbf16 = {

@@ -17,12 +17,14 @@ MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum m
 }
 
 #define AMAX_KERNELS(name, type)                                                                   \
-    void mxq_amax_##name##_scalar(uint32_t *amax, const void *x, size_t blocks)                    \
+    void mxq_amax_##name##_scalar(uint32_t *amax, const void *x, size_t blocks, size_t ahead)      \
     {                                                                                              \
+        (void)ahead;                                                                               \
         amax_blocks(amax, x, blocks, type, MXQ_BLOCK);                                             \
     }                                                                                              \
-    void mxq_amax_8_##name##_scalar(uint32_t *amax, const void *x, size_t blocks)                  \
+    void mxq_amax_8_##name##_scalar(uint32_t *amax, const void *x, size_t blocks, size_t ahead)    \
     {                                                                                              \
+        (void)ahead;                                                                               \
         amax_blocks(amax, x, blocks *(MXQ_BLOCK / 8), type, 8);                                    \
     }
 

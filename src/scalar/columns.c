@@ -13,7 +13,7 @@ MXQ_INLINE void quantize_columns(uint8_t *elements, size_t elements_stride, uint
         uint32_t column[MXQ_BLOCK], amax;
         for (size_t i = 0; i < MXQ_BLOCK; i++)
             column[i] = load_f32_bits(x, i * x_stride + c, type);
-        mxq_amax_f32_scalar(&amax, column, 1);
+        mxq_amax_f32_scalar(&amax, column, 1, 0);
         mxq_scale_e8m0_scalar(scale + c * scale_stride, &amax, 1, rule);
         pack_block(elements + c * elements_stride, column, 0, scale[c * scale_stride], element,
                    MXQ_F32);

@@ -1,56 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* factor.c -- values divided or multiplied by the scales of their blocks, the reference. */
-#include "scalar/wide.h"
+/* factor.c -- packing, unpacking and scaling by the scales of blocks, the reference. */
+#include "scalar/pack.h"
+#include "scalar/unpack.h"
 
-MXQ_INLINE float value_of(const void *x, size_t i, enum mxq_type type)
+MXQ_INLINE float scaled(const void *x, size_t i, const struct mxq_factors *by, enum mxq_type type)
 {
     const uint32_t bits = load_f32_bits(x, i, type);
+    const float factor = by->value[i >> by->shift];
     float value;
     memcpy(&value, &bits, sizeof value);
-    return value;
+    return by->divides ? value / factor : value * factor;
 }
 
-#define DIVIDE_KERNEL(name, type)                                                                  \
-    void mxq_divide_f32_##name##_scalar(float *v, const void *x, const float *divisor,             \
-                                        size_t blocks)                                             \
+#define SCALE_BY_KERNEL(name, type)                                                                \
+    void name(float *v, const void *x, const struct mxq_factors *by, size_t blocks)                \
     {                                                                                              \
         for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)                                            \
-            v[i] = value_of(x, i, type) / divisor[i / 8];                                          \
+            v[i] = scaled(x, i, by, type);                                                         \
     }
 
-#define MULTIPLY_KERNEL(name, type)                                                                \
-    void mxq_multiply_f32_##name##_scalar(float *v, const void *x, const float *factor,            \
-                                          size_t blocks)                                           \
-    {                                                                                              \
-        for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)                                            \
-            v[i] = value_of(x, i, type) * factor[i / 8];                                           \
-    }
+SCALE_BY_KERNEL(mxq_scale_by_f32_f32_scalar, MXQ_F32)
+SCALE_BY_KERNEL(mxq_scale_by_f32_bf16_scalar, MXQ_BF16)
+SCALE_BY_KERNEL(mxq_scale_by_f32_f16_scalar, MXQ_F16)
 
-MXQ_INLINE void rescale(void *y, const float *v, const float *factor, float tensor, size_t blocks,
-                        enum mxq_type type)
+MXQ_INLINE void pack_blocks_by(uint8_t *elements, const void *x, const struct mxq_factors *by,
+                               size_t blocks, enum mxq_element element, enum mxq_type type)
 {
-    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
-        const float product = v[i] * factor[i / 8] * tensor;
-        uint32_t bits;
-        memcpy(&bits, &product, sizeof bits);
-        if ((bits & 0x7FFFFFFF) > 0x7F800000)
-            bits = F32_NAN;
-        store_f32_bits(y, i, type, bits);
+    for (size_t b = 0; b < blocks; b++) {
+        float v[MXQ_BLOCK];
+        for (size_t i = 0; i < MXQ_BLOCK; i++)
+            v[i] = scaled(x, b * MXQ_BLOCK + i, by, type);
+        pack_block(elements + b * mxq_code_bytes(&mxq_elements[element], MXQ_BLOCK), v, 0, 127,
+                   element, MXQ_F32);
     }
 }
 
-#define RESCALE_KERNEL(name, type)                                                                 \
-    void mxq_rescale_##name##_f32_scalar(void *y, const float *v, const float *factor,             \
-                                         float tensor, size_t blocks)                              \
+#define PACK_BY_KERNEL(name, element, type)                                                        \
+    void name(uint8_t *elements, const void *x, const struct mxq_factors *by, size_t blocks,       \
+              size_t ahead)                                                                        \
     {                                                                                              \
-        rescale(y, v, factor, tensor, blocks, type);                                               \
+        (void)ahead;                                                                               \
+        pack_blocks_by(elements, x, by, blocks, element, type);                                    \
     }
 
-#define FACTOR_KERNELS(name, type)                                                                 \
-    DIVIDE_KERNEL(name, type)                                                                      \
-    MULTIPLY_KERNEL(name, type)                                                                    \
-    RESCALE_KERNEL(name, type)
+MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct mxq_factors *by,
+                                 float tensor, size_t blocks, enum mxq_element element,
+                                 enum mxq_type type)
+{
+    const struct mxq_element_info *e = &mxq_elements[element];
+    for (size_t b = 0; b < blocks; b++) {
+        uint8_t codes[MXQ_BLOCK];
+        mxq_unpack_bits(codes, elements + b * mxq_code_bytes(e, MXQ_BLOCK), MXQ_BLOCK, e->bits);
+        for (size_t j = 0; j < MXQ_BLOCK; j++) {
+            const size_t i = b * MXQ_BLOCK + j;
+            uint32_t bits = unpack_value(codes[j], 127, element);
+            float value;
+            memcpy(&value, &bits, sizeof value);
+            value = value * by->value[i >> by->shift] * tensor;
+            memcpy(&bits, &value, sizeof bits);
+            store_f32_bits(y, i, type, (bits & 0x7FFFFFFF) > 0x7F800000 ? F32_NAN : bits);
+        }
+    }
+}
 
-FACTOR_KERNELS(f32, MXQ_F32)
-FACTOR_KERNELS(bf16, MXQ_BF16)
-FACTOR_KERNELS(f16, MXQ_F16)
+#define UNPACK_BY_KERNEL(name, element, type)                                                      \
+    void name(void *y, const uint8_t *elements, const struct mxq_factors *by, float tensor,        \
+              size_t blocks)                                                                       \
+    {                                                                                              \
+        unpack_blocks_by(y, elements, by, tensor, blocks, element, type);                          \
+    }
+
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    PACK_BY_KERNEL(mxq_pack_by_##e##_f32_scalar, MXQ_##E, MXQ_F32)                                 \
+    PACK_BY_KERNEL(mxq_pack_by_##e##_bf16_scalar, MXQ_##E, MXQ_BF16)                               \
+    PACK_BY_KERNEL(mxq_pack_by_##e##_f16_scalar, MXQ_##E, MXQ_F16)                                 \
+    UNPACK_BY_KERNEL(mxq_unpack_by_f32_##e##_scalar, MXQ_##E, MXQ_F32)                             \
+    UNPACK_BY_KERNEL(mxq_unpack_by_bf16_##e##_scalar, MXQ_##E, MXQ_BF16)                           \
+    UNPACK_BY_KERNEL(mxq_unpack_by_f16_##e##_scalar, MXQ_##E, MXQ_F16)
+#include "elements.def"

@@ -25,7 +25,7 @@ MXQ_INLINE double squared_error(const float *x, uint8_t scale, enum mxq_element 
 MXQ_INLINE int is_finite_block(const float *x)
 {
     uint32_t amax;
-    mxq_amax_f32_scalar(&amax, x, 1);
+    mxq_amax_f32_scalar(&amax, x, 1, 0);
     return amax < 0x7F800000;
 }
 

@@ -10,7 +10,7 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
         const unsigned char *block =
             (const unsigned char *)x + b * MXQ_BLOCK * mxq_type_bytes(type);
         uint32_t amax;
-        mxq_kernels_scalar.amax[type](&amax, block, 1);
+        mxq_kernels_scalar.amax[type](&amax, block, 1, 0);
         mxq_scale_e8m0_scalar(scale + b, &amax, 1, rule);
         pack_block(elements + b * mxq_code_bytes(&mxq_elements[element], MXQ_BLOCK), x, b, scale[b],
                    element, type);

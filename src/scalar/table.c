@@ -13,9 +13,10 @@
 #define COLUMN_columns  scalar
 #define COLUMN_mse      scalar
 #define COLUMN_encode   scalar
-#define COLUMN_divide   scalar
-#define COLUMN_multiply scalar
-#define COLUMN_rescale  scalar
+#define COLUMN_quotient  scalar
+#define COLUMN_pack_by   scalar
+#define COLUMN_unpack_by scalar
+#define COLUMN_scale_by  scalar
 #define COLUMN_measure  scalar
 
 const struct mxq_kernels mxq_kernels_scalar = {
