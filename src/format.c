@@ -14,11 +14,13 @@ static uint32_t bits_of(float value)
 struct mxq_scale_rule mxq_scale_rule(enum mxq_element element, enum mxq_scale_mode mode)
 {
     const struct mxq_element_info *e = &mxq_elements[element];
-    struct mxq_scale_rule rule = {(uint32_t)e->emax, UINT32_C(1) << 23, UINT32_MAX};
+    struct mxq_scale_rule rule = {(uint32_t)e->emax, UINT32_C(1) << 23, UINT32_MAX, 0};
     switch (mode == MXQ_SCALE_DEFAULT ? e->mode : mode) {
     case MXQ_SCALE_DEFAULT:
     case MXQ_SCALE_FLOOR:
-    case MXQ_SCALE_MSE: /* the smaller of its two candidates */
+        break;
+    case MXQ_SCALE_MSE:
+        rule.by_error = 1;
         break;
     case MXQ_SCALE_CEIL:
         rule.threshold = 1;

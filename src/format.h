@@ -52,6 +52,7 @@ struct mxq_scale_rule {
     uint32_t threshold; /* of the 23-bit mantissa field; 1 << 23 is never reached */
     uint32_t exception; /* one amax, as F32 bits, for which d = 0 whatever its mantissa;
                             UINT32_MAX: none */
+    uint8_t by_error;   /* then the better of the code and the next one; see mxq_mse_fn */
 };
 
 /* Returns the rule of a scale mode for an element code.  Both must be valid. */

@@ -44,7 +44,8 @@ typedef void mxq_pack_fn(uint8_t *elements, const void *x, const uint8_t *scale,
  * nearest even for BF16 and F16.  NaN elements and scale 255 give the canonical NaN. */
 typedef void mxq_unpack_fn(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks);
 
-/* amax, scale and pack in one pass over memory: the same bytes as the three kernels in a row. */
+/* amax, scale, where the rule says by_error mse, and pack in one pass over memory: the same bytes as these
+ * kernels in a row. */
 typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
                              const struct mxq_scale_rule *rule);
 

@@ -294,7 +294,7 @@ static void make_scales(const struct quantize *c, struct tile *t)
             t->amax[b] = least;
     if (q->format.scale == MXQ_E8M0) {
         c->kernels->scale[MXQ_E8M0](t->codes, t->amax, t->blocks, &c->rule);
-        if (c->mode == MXQ_SCALE_MSE) {
+        if (c->rule.by_error) {
             struct span s;
             load_span(c, &s, t->row, t->col, t->cols);
             choose_by_error(c, t->codes, &s);
@@ -672,8 +672,8 @@ static int is_encoded(const struct mxq_quantize_options *o)
 int mxq_is_one_pass(const struct mxq_format *f, const struct mxq_quantize_options *o)
 {
     return f->scale == MXQ_E8M0 && f->block_rows == 1 && f->block_cols == MXQ_BLOCK &&
-           mxq_scale_mode_of(f, o->scale_mode) != MXQ_SCALE_MSE && !is_encoded(o) &&
-           o->nonfinite != MXQ_NONFINITE_CLAMP && !o->amax_count && o->amax_floor == 0;
+           !is_encoded(o) && o->nonfinite != MXQ_NONFINITE_CLAMP && !o->amax_count &&
+           o->amax_floor == 0;
 }
 
 struct mxq_one_pass mxq_one_pass_of(const struct mxq_kernels *row, const struct mxq_format *f,

@@ -137,6 +137,27 @@ void check_columns(struct check *c)
 
 /* --------------------------------------------- mse -------------------------------------------- */
 
+/* Makes a block of ordinary values but for the first: that has the magnitude from which on the larger scale is
+ * the better one, or one nearby.  There the errors of both are as good as equal. */
+static void fill_balanced(struct check *c, uint8_t scale, float *block)
+{
+    const struct mxq_element_info *e = &mxq_elements[c->element];
+    const float unit = ldexpf(1, (int)scale - 127);
+    float low = unit * e->max, high = unit * ldexpf(1, e->emax + 1);
+    for (size_t i = 0; i < MXQ_BLOCK; i++) {
+        const int exponent = e->emax - (int)random_below(&c->random, 6);
+        block[i] =
+            ldexpf(unit * (float)(0x800000 + random_below(&c->random, 0x600000)), exponent - 23);
+    }
+    while (nextafterf(low, high) < high) {
+        uint8_t chosen = scale;
+        *block = low + (high - low) / 2;
+        mxq_kernels_scalar.mse[c->element](&chosen, block, 1);
+        *(chosen > scale ? &high : &low) = *block;
+    }
+    *block = random_below(&c->random, 2) ? low : high;
+}
+
 static void fill_mse(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                      void *const *data)
 {
@@ -149,6 +170,10 @@ static void fill_mse(struct check *c, enum fill fill, const struct fill_target *
         mxq_kernels_scalar.scale[MXQ_E8M0](scale + b, &amax, 1, &rule);
         if (random_below(&c->random, 16) == 0)
             scale[b] = fill_scale(&c->random);
+        else if (random_below(&c->random, 4) == 0) {
+            scale[b] = (uint8_t)(32 + random_below(&c->random, 192));
+            fill_balanced(c, scale[b], (float *)data[1] + b * MXQ_BLOCK);
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 #ifndef MXQ_LANES_COLUMNS_H
 #define MXQ_LANES_COLUMNS_H
 
+#include "lanes/mse.h"
 #include "lanes/pack.h"
 #include "lanes/scale.h"
 #include "unroll.h"
@@ -29,6 +30,14 @@ struct columns {
     size_t scale_stride;
 };
 
+static void gather_column(unsigned char *values, const struct columns *c, size_t lane,
+                          enum mxq_type type)
+{
+    const size_t bytes = type_bytes(type);
+    for (size_t row = 0; row < MXQ_BLOCK; row++)
+        memcpy(values + row * bytes, c->x + row * c->x_stride_bytes + lane * bytes, bytes);
+}
+
 /* Packs again, the slow way, the columns whose bit is set. */
 static __attribute__((noinline)) void pack_columns_any(uint32_t which, const struct columns *c,
                                                        const struct mxq_element_info *e,
@@ -37,9 +46,7 @@ static __attribute__((noinline)) void pack_columns_any(uint32_t which, const str
     for (; which; which &= which - 1) {
         const size_t lane = (size_t)__builtin_ctz(which);
         unsigned char column[MXQ_BLOCK * 4];
-        const size_t bytes = type_bytes(type);
-        for (size_t row = 0; row < MXQ_BLOCK; row++)
-            memcpy(column + row * bytes, c->x + row * c->x_stride_bytes + lane * bytes, bytes);
+        gather_column(column, c, lane, type);
         pack_block_any(c->elements + lane * c->elements_stride, column,
                        c->scale[lane * c->scale_stride], e, type);
     }
@@ -52,6 +59,33 @@ MXQ_INLINE vec columns_amax(const struct columns *c, enum mxq_type type)
         amax = vec_max(amax, vec_and(load_wide(c->x + row * c->x_stride_bytes, 0, type),
                                      vec_set1(0x7FFFFFFF)));
     return amax;
+}
+
+/* Adds 1 to the scale of each of these columns that is better so. */
+MXQ_INLINE vec better_columns(uint32_t which, const struct columns *c, vec scales,
+                              const struct mxq_element_info *e, enum mxq_type type)
+{
+    const vec factor = factor_of(scales);
+    struct mse_sums s = {vec_zero_ps(), vec_zero_ps()};
+    float gain[VEC_LANES], loss[VEC_LANES];
+    uint8_t codes[VEC_LANES];
+    for (size_t row = 0; row < MXQ_BLOCK; row++)
+        add_errors(&s, load_wide(c->x + row * c->x_stride_bytes, 0, type), factor, e);
+    vec_store_ps(gain, s.gain);
+    vec_store_ps(loss, vec_mul_ps(s.loss, set1_ps(loss_unit(e))));
+    vec_store_u8(codes, scales);
+    uint32_t better = 0;
+    for (; which; which &= which - 1) {
+        const size_t lane = (size_t)__builtin_ctz(which);
+        int is_better = gain[lane] > loss[lane];
+        if (is_close(gain[lane], loss[lane])) {
+            unsigned char column[MXQ_BLOCK * 4];
+            gather_column(column, c, lane, type);
+            is_better = decide(column, codes[lane], is_better, e, type);
+        }
+        better |= (uint32_t)is_better << lane;
+    }
+    return vec_add(scales, lanes_of_bits(better));
 }
 
 MXQ_INLINE void store_scales(const struct columns *c, vec scales)
@@ -97,23 +131,26 @@ MXQ_INLINE void pack_columns(const struct columns *c, struct pack_group g,
     store_columns(c, quads, e);
 }
 
+/* Lane i = the true scale of column i. */
+MXQ_INLINE vec columns_scales(const struct columns *c, vec amax, const struct mxq_scale_rule *rule,
+                              const struct mxq_element_info *e, enum mxq_type type)
+{
+    const vec scales = scale_group(amax, rule);
+    const uint32_t to_gain = rule->by_error ? lanes_to_gain(amax, scales, e).ordinary : 0;
+    return to_gain ? better_columns(to_gain, c, scales, e, type) : scales;
+}
+
 MXQ_INLINE void quantize_columns(const struct columns *c, const struct mxq_scale_rule *rule,
                                  const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec amax = columns_amax(c, type);
-    vec scales = scale_of_ordinary(amax, rule);
-    const uint32_t outside = scales_outside(scales, e);
+    const vec scales = columns_scales(c, amax, rule, e, type);
     const struct pack_group g = pack_group_of(vec_max(scales, vec_set1(scale_low(e))), e);
-    uint32_t any = 0;
-    if (outside) {
-        /* Columns of zeros pack right with any scale. */
-        scales = scale_group(amax, rule);
-        any = outside & ~vec_mask(vec_eq(amax, vec_set1(0)));
-    }
+    const uint32_t outside = scales_outside(scales, e);
     store_scales(c, scales);
     pack_columns(c, g, e, type);
-    if (any)
-        pack_columns_any(any, c, e, type);
+    if (outside) /* columns of zeros pack right with any scale */
+        pack_columns_any(outside & ~vec_mask(vec_eq(amax, vec_set1(0))), c, e, type);
 }
 
 #define COLUMNS_KERNEL(name, element, type)                                                        \

@@ -10,11 +10,14 @@ MXQ_INLINE void quantize_columns(uint8_t *elements, size_t elements_stride, uint
                                  enum mxq_type type)
 {
     for (size_t c = 0; c < groups * GROUP; c++) {
-        uint32_t column[MXQ_BLOCK], amax;
+        float column[MXQ_BLOCK];
+        uint32_t amax;
         for (size_t i = 0; i < MXQ_BLOCK; i++)
-            column[i] = load_f32_bits(x, i * x_stride + c, type);
+            store_f32_bits(column, i, MXQ_F32, load_f32_bits(x, i * x_stride + c, type));
         mxq_amax_f32_scalar(&amax, column, 1, 0);
         mxq_scale_e8m0_scalar(scale + c * scale_stride, &amax, 1, rule);
+        if (rule->by_error)
+            mxq_kernels_scalar.mse[element](scale + c * scale_stride, column, 1);
         pack_block(elements + c * elements_stride, column, 0, scale[c * scale_stride], element,
                    MXQ_F32);
     }

@@ -2,6 +2,15 @@
 /* quantize.c -- amax, scale and pack block by block, the reference. */
 #include "scalar/pack.h"
 
+static void choose_by_error(uint8_t *scale, const void *block, enum mxq_element element,
+                            enum mxq_type type)
+{
+    float values[MXQ_BLOCK];
+    for (size_t i = 0; i < MXQ_BLOCK; i++)
+        store_f32_bits(values, i, MXQ_F32, load_f32_bits(block, i, type));
+    mxq_kernels_scalar.mse[element](scale, values, 1);
+}
+
 MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
                                 const struct mxq_scale_rule *rule, enum mxq_element element,
                                 enum mxq_type type)
@@ -12,6 +21,8 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
         uint32_t amax;
         mxq_kernels_scalar.amax[type](&amax, block, 1, 0);
         mxq_scale_e8m0_scalar(scale + b, &amax, 1, rule);
+        if (rule->by_error)
+            choose_by_error(scale + b, block, element, type);
         pack_block(elements + b * mxq_code_bytes(&mxq_elements[element], MXQ_BLOCK), x, b, scale[b],
                    element, type);
     }
