@@ -241,7 +241,8 @@ typedef void mxq_panel_fn(void *w, const uint8_t *elements, const uint8_t *scale
  * at w + p * w_stride_bytes.
  *
  * In INT8 y = fma(d, x factor * w factor, y) for each sub-block, the product of the factors rounded to F32
- * and d the exact dot of the integers: below 2^24 it is the same in any order, and in F32. */
+ * and d the exact dot of the integers: below 2^24 it is the same in any order, and in F32.  Where factors are 1
+ * and no sum is beyond 2^24, several dots may therefore be added up as integers. */
 typedef void mxq_gemm_fn(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
                          const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
                          size_t blocks);

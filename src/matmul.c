@@ -20,10 +20,10 @@
 
 #define TASK_PANELS 4 /* panels of w of a task, at most */
 #define TASK_COLS   ((size_t)TASK_PANELS * MXQ_PANEL)
-#define WHOLE_ROWS                                                                                 \
-    192 /* so many rows of sums are small beside a task's x: it keeps them for all of k */
-#define STACK_ROWS 32 /* rows of a task that keeps its sums on the stack, at most */
-#define GROUP_ROWS 64 /* and whose groups are summed at a time */
+/* A task whose x has so many bytes a sub-block keeps its sums, which are small beside its x, for all of k. */
+#define WHOLE_BYTES ((size_t)24 << 10)
+#define STACK_ROWS  32 /* rows of a task that keeps its sums on the stack, at most */
+#define GROUP_ROWS  64 /* and whose groups are summed at a time */
 
 /* Sums in scratch, in values.  A wide y is worked through in slabs of so much. */
 #define SLAB_SUMS ((size_t)4 << 20)
@@ -84,7 +84,7 @@ struct part {
 /* Whether the tasks run over all of k, or what is in L2 runs over all tasks. */
 static int tasks_are_whole(const struct matmul *c)
 {
-    return tile_of(c)->task_rows <= WHOLE_ROWS;
+    return (size_t)tile_of(c)->task_rows * tile_of(c)->x_bytes <= WHOLE_BYTES;
 }
 
 static size_t panel_task(const struct matmul *c, size_t index)

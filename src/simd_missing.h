@@ -15,6 +15,7 @@
 #undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepi8_epi32
 #undef _mm512_cvtepi32_ps
+#undef _mm512_cvttps_epi32
 #undef _mm512_cvtph_ps
 #undef _mm512_cvtps_ph
 #undef _mm512_cvtepi32_epi8
@@ -31,6 +32,7 @@
 #define _mm512_madd_epi16             simde_mm512_madd_epi16
 #define _mm512_cvtepi8_epi32          missing_cvtepi8_epi32
 #define _mm512_cvtepi32_ps            missing_cvtepi32_ps
+#define _mm512_cvttps_epi32           missing_cvttps_epi32
 #define _mm512_cvtph_ps               missing_cvtph_ps
 #define _mm512_cvtps_ph(a, imm)       missing_cvtps_ph(a)
 #define _mm512_cvtepi32_epi8          missing_cvtepi32_epi8
@@ -71,6 +73,16 @@ static inline __m512 missing_cvtepi32_ps(__m512i a)
     return _mm512_castsi512_ps(
         missing_join(_mm256_castps_si256(_mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(a, 0))),
                      _mm256_castps_si256(_mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(a, 1)))));
+}
+
+static inline __m512i missing_cvttps_epi32(__m512 a)
+{
+    float values[16];
+    int32_t lanes[16];
+    _mm512_storeu_ps(values, a);
+    for (int i = 0; i < 16; i++)
+        lanes[i] = values[i] >= -0x1p31F && values[i] < 0x1p31F ? (int32_t)values[i] : INT32_MIN;
+    return _mm512_loadu_si512(lanes);
 }
 
 static inline __m512 missing_cvtph_ps(__m256i a)

@@ -342,40 +342,82 @@ static void store_f32(unsigned char *p, uint32_t bits)
     memcpy(p, &bits, sizeof bits);
 }
 
-/* Integers of x or w: any, or as large as they come. */
-static uint8_t some_integer(struct check *c, enum fill fill, int offset)
+/* How large integers are: any, as large as they come, or these of one sign. */
+enum extent { ANY_EXTENT, LARGE, LARGE_ALIKE, EXTENTS };
+
+static uint8_t some_integer(struct check *c, enum extent extent, int offset)
 {
     static const int large[] = {-128, -127, 127};
     const uint32_t bits = random_u32(&c->random);
-    return fill == FILL_ZERO         ? (uint8_t)offset
-           : fill == FILL_SATURATION ? (uint8_t)(large[bits % 3] + offset)
-                                     : (uint8_t)bits;
+    return extent == ANY_EXTENT ? (uint8_t)bits
+           : extent == LARGE    ? (uint8_t)(large[bits % 3] + offset)
+                                : (uint8_t)(large[bits % 2] + offset);
+}
+
+/* Factors that are 1, but for a few, or powers of two, or any. */
+static void store_factor(struct check *c, unsigned char *p, int mantissa_bits)
+{
+    const int is_unit = mantissa_bits < 0 && random_below(&c->random, 2000);
+    store_f32(p, is_unit ? 0x3F800000 : bounded(c, -30, 30, mantissa_bits < 0 ? 0 : mantissa_bits));
+}
+
+/* Sums up to and beyond those to which F32 adds integers exactly. */
+static void fill_integer_y(struct check *c, float *y, size_t values)
+{
+    static const float special[] = {-0.0F, 0.5F, 0x1p31F, -0x1p31F, 0x1p40F, 0x1.8p22F + 0.5F};
+    const float most = random_below(&c->random, 3) ? 0x1p23F : 0x1p24F;
+    const uint32_t kind = random_below(&c->random, 4);
+    for (size_t i = 0; i < values; i++) {
+        const float any = (float)random_below(&c->random, 1u << 25) - 0x1p24F;
+        const float near = most + (float)random_below(&c->random, 3) - 1;
+        y[i] = kind == 0 ? 0 : kind == 1 ? any / 2 : random_below(&c->random, 2) ? near : -near;
+        if (random_below(&c->random, 400) == 0)
+            y[i] = special[random_below(&c->random, sizeof special / sizeof *special)];
+    }
+}
+
+static void fill_x_integers(struct check *c, enum extent extent, int bits, unsigned char *x)
+{
+    for (size_t k = 0; k < MXQ_BLOCK; k++)
+        x[k] = some_integer(c, extent, 128);
+    store_factor(c, x + MXQ_BLOCK, bits);
+}
+
+static void fill_w_integers(struct check *c, enum extent extent, int bits, unsigned char *w)
+{
+    int32_t sums[MXQ_PANEL] = {0};
+    for (size_t k = 0; k < MXQ_PANEL_ELEMENTS; k++) {
+        w[k] = some_integer(c, extent, 0);
+        sums[k / 4 % MXQ_PANEL] += (int8_t)w[k];
+    }
+    for (size_t n = 0; n < MXQ_PANEL; n++) {
+        store_f32(w + MXQ_PANEL_ELEMENTS + 4 * n, (uint32_t)(-128 * sums[n]));
+        store_factor(c, w + MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n), bits);
+    }
 }
 
 static void fill_integers(struct check *c, enum fill fill, size_t blocks, void *const *data)
 {
+    static const int mantissas[] = {-1, -1, 0, 23};
     const struct check_shape *s = &c->shape;
-    const int bits = random_below(&c->random, 2) ? 0 : 23; /* powers of two, or any factors */
-    for (size_t i = 0; i < s->rows * blocks; i++) {
-        unsigned char *x =
-            (unsigned char *)data[1] + i / blocks * s->x_stride + i % blocks * MXQ_INT8_X_BYTES;
-        for (size_t k = 0; k < MXQ_BLOCK; k++)
-            x[k] = some_integer(c, fill, 128);
-        store_f32(x + MXQ_BLOCK, bounded(c, -30, 30, bits));
-    }
-    for (size_t i = 0; i < s->panels * blocks; i++) {
-        unsigned char *w =
-            (unsigned char *)data[2] + i / blocks * s->w_stride + i % blocks * MXQ_INT8_W_BYTES;
-        int32_t sums[MXQ_PANEL] = {0};
-        for (size_t k = 0; k < MXQ_PANEL_ELEMENTS; k++) {
-            w[k] = some_integer(c, fill, 0);
-            sums[k / 4 % MXQ_PANEL] += (int8_t)w[k];
-        }
-        for (size_t n = 0; n < MXQ_PANEL; n++) {
-            store_f32(w + MXQ_PANEL_ELEMENTS + 4 * n, (uint32_t)(-128 * sums[n]));
-            store_f32(w + MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n), bounded(c, -30, 30, bits));
-        }
-    }
+    const int bits = mantissas[random_below(&c->random, 4)];
+    const enum extent extent =
+        fill == FILL_SATURATION ? LARGE : (enum extent)random_below(&c->random, EXTENTS);
+    if (bits < 0)
+        fill_integer_y(c, data[0], c->family.operands[0].bytes / sizeof(float));
+    for (size_t i = 0; i < s->rows * blocks; i++)
+        fill_x_integers(c, extent, bits,
+                        (unsigned char *)data[1] + i / blocks * s->x_stride +
+                            i % blocks * MXQ_INT8_X_BYTES);
+    for (size_t i = 0; i < s->panels * blocks; i++)
+        fill_w_integers(c, extent, bits,
+                        (unsigned char *)data[2] + i / blocks * s->w_stride +
+                            i % blocks * MXQ_INT8_W_BYTES);
+    if (fill == FILL_ZERO)
+        for (size_t r = 0; r < s->rows; r++)
+            for (size_t b = 0; b < blocks; b++)
+                memset((unsigned char *)data[1] + r * s->x_stride + b * MXQ_INT8_X_BYTES, 128,
+                       MXQ_BLOCK);
 }
 
 static void fill_gemm(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,

@@ -708,6 +708,88 @@ static void gemm_ignores_the_order(float *y, size_t y_stride, const void *x, siz
     mxq_gemm_bf16_scalar(y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);
 }
 
+/* What takes dots together must know when it may: the F32 sums of src/avx512/dots.h, an output at a time. */
+enum integer_defect {
+    EXACT,
+    NO_BOUND,      /* a sum may be anything */
+    HIGH_BOUND,    /* 2^24 before so many more */
+    MANY_BLOCKS,   /* 24 sub-blocks together */
+    FRACTIONS,     /* a sum need be no integer */
+    FIRST_FACTORS, /* those of the other sub-blocks are taken for 1, too */
+    X_FACTORS      /* and those of w */
+};
+
+static float float_at(const unsigned char *p)
+{
+    return (float)oracle_value(MXQ_F32, f32_at(p, 0));
+}
+
+static int integer_dot(const unsigned char *x, const unsigned char *w, size_t n)
+{
+    int dot = 0;
+    for (size_t k = 0; k < MXQ_BLOCK; k++)
+        dot += (x[k] - 128) * (int8_t)w[(k / 4 * MXQ_PANEL + n) * 4 + k % 4];
+    return dot;
+}
+
+static int may_take_together(enum integer_defect defect, float y, const unsigned char *x,
+                             const unsigned char *w, size_t blocks)
+{
+    const float bound = defect == NO_BOUND ? 0x1p30F : defect == HIGH_BOUND ? 0x1p24F : 0x1p23F;
+    if (!(fabsf(y) <= bound) || (defect != FRACTIONS && y != truncf(y)))
+        return 0;
+    for (size_t b = 0; b < (defect == FIRST_FACTORS ? 1 : blocks); b++) {
+        const float of_x = float_at(x + b * MXQ_INT8_X_BYTES + MXQ_BLOCK);
+        const float of_w = float_at(w + b * MXQ_INT8_W_BYTES);
+        if (of_x != 1 || (of_w != 1 && defect != X_FACTORS))
+            return 0;
+    }
+    return 1;
+}
+
+static void integers_with(enum integer_defect defect, float *y, size_t y_stride, const void *x,
+                          size_t x_stride, const void *w, size_t w_stride, size_t rows,
+                          size_t panels, size_t blocks)
+{
+    const size_t step = defect == MANY_BLOCKS ? 24 : 16;
+    for (size_t i = 0; i < rows * panels * MXQ_PANEL; i++) {
+        const size_t r = i / (panels * MXQ_PANEL), n = i % (panels * MXQ_PANEL);
+        const unsigned char *row = (const unsigned char *)x + r * x_stride;
+        const unsigned char *panel = (const unsigned char *)w + n / MXQ_PANEL * w_stride;
+        float *to = &y[r * y_stride + n];
+        for (size_t b = 0; b < blocks; b++) {
+            const size_t some = blocks - b < step ? blocks - b : step;
+            const unsigned char *a = row + b * MXQ_INT8_X_BYTES, *c = panel + b * MXQ_INT8_W_BYTES;
+            const size_t at_factor = MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n % MXQ_PANEL);
+            if (b % step == 0 && may_take_together(defect, *to, a, c + at_factor, some)) {
+                int sum = (int)*to;
+                for (size_t j = 0; j < some; j++)
+                    sum += integer_dot(a + j * MXQ_INT8_X_BYTES, c + j * MXQ_INT8_W_BYTES,
+                                       n % MXQ_PANEL);
+                *to = (float)sum;
+                b += some - 1;
+            } else {
+                const volatile float factor = float_at(a + MXQ_BLOCK) * float_at(c + at_factor);
+                *to = fmaf((float)integer_dot(a, c, n % MXQ_PANEL), factor, *to);
+            }
+        }
+    }
+}
+
+#define INTEGER_DEFECT(name, defect)                                                               \
+    static void name(float *y, size_t y_stride, const void *x, size_t x_stride, const void *w,     \
+                     size_t w_stride, size_t rows, size_t panels, size_t blocks)                   \
+    {                                                                                              \
+        integers_with(defect, y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);        \
+    }
+INTEGER_DEFECT(integers_are_exact, EXACT)
+INTEGER_DEFECT(integers_have_no_bound, NO_BOUND)
+INTEGER_DEFECT(integers_have_a_high_bound, HIGH_BOUND)
+INTEGER_DEFECT(integers_take_many_blocks, MANY_BLOCKS)
+INTEGER_DEFECT(integers_lose_fractions, FRACTIONS)
+INTEGER_DEFECT(integers_see_the_first_factors, FIRST_FACTORS)
+INTEGER_DEFECT(integers_see_factors_of_x, X_FACTORS)
+
 /* ----------------------------------- Defects of gemm_fused ------------------------------------ */
 
 #define FUSED_ARGUMENTS                                                                            \
@@ -775,6 +857,11 @@ struct defect {
     {                                                                                              \
         .x_bytes = 128, .w_bytes = 2048, .rows = 1, .panels = 2, .blocks = 4                       \
     }
+#define INT8_TILE                                                                                  \
+    {                                                                                              \
+        .x_bytes = MXQ_INT8_X_BYTES, .w_bytes = MXQ_INT8_W_BYTES, .rows = 1, .panels = 2,          \
+        .blocks = 4                                                                                \
+    }
 #define TILED(kernel, slot, function, expected)                                                    \
     {                                                                                              \
 #function, kernel, expected,                                                               \
@@ -783,6 +870,13 @@ struct defect {
         }                                                                                          \
     }
 #define GEMM(function, expected) TILED("gemm_f32", gemm[MXQ_F32], function, expected)
+#define INTEGERS(function, expected)                                                               \
+    {                                                                                              \
+#function, "gemm_int8", expected,                                                          \
+        {                                                                                          \
+            .gemm[MXQ_COMPUTE_INT8] = function, .tile = { F32_TILE, BF16_TILE, INT8_TILE }         \
+        }                                                                                          \
+    }
 #define FUSED(function, expected)                                                                  \
     TILED("gemm_f32_e5m2", gemm_fused[MXQ_PACKED_E5M2][MXQ_F32], function, expected)
 #define PANEL(function, expected)                                                                  \
@@ -885,6 +979,13 @@ static const struct defect defects[] = {
     GEMM(gemm_reads_past_the_end_of_x, CHECK_CRASH),
     GEMM(gemm_writes_between_rows, CHECK_FAIL),
     TILED("gemm_bf16", gemm[MXQ_BF16], gemm_ignores_the_order, CHECK_FAIL),
+    INTEGERS(integers_are_exact, CHECK_OK),
+    INTEGERS(integers_have_no_bound, CHECK_FAIL),
+    INTEGERS(integers_have_a_high_bound, CHECK_FAIL),
+    INTEGERS(integers_take_many_blocks, CHECK_FAIL),
+    INTEGERS(integers_lose_fractions, CHECK_FAIL),
+    INTEGERS(integers_see_the_first_factors, CHECK_FAIL),
+    INTEGERS(integers_see_factors_of_x, CHECK_FAIL),
     FUSED(mxq_gemm_f32_e5m2_scalar, CHECK_OK),
     FUSED(fused_reads_whole_lines_of_scales, CHECK_CRASH),
     FUSED(fused_uses_the_scales_of_the_first_panel, CHECK_FAIL),
