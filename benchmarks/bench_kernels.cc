@@ -183,7 +183,7 @@ static traffic traffic_of(mxq_mse_fn *, const slot &)
 
 static traffic traffic_of(mxq_encode_fn *, const slot &s)
 {
-    return {f32_bytes, s.code_bytes()};
+    return {s.block_bytes() + 1, s.code_bytes()};
 }
 
 static traffic traffic_of(mxq_quotient_fn *, const slot &)
@@ -281,12 +281,12 @@ static auto bind(mxq_mse_fn *kernel, const slot &s, size_t blocks)
     };
 }
 
-static auto bind(mxq_encode_fn *kernel, const slot &, size_t blocks)
+static auto bind(mxq_encode_fn *kernel, const slot &s, size_t blocks)
 {
-    return [=, elements = static_cast<uint8_t *>(output()),
-            v = static_cast<const float *>(wide_values(MXQ_F32))] {
+    return [=, elements = static_cast<uint8_t *>(output()), x = wide_values(s.type()),
+            scale = scale_codes(s.element())] {
         const struct mxq_encoding how = {MXQ_STOCHASTIC, 0, 0, 1, 0};
-        kernel(elements, v, blocks, &how);
+        kernel(elements, x, scale, blocks, &how);
     };
 }
 

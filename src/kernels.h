@@ -40,6 +40,26 @@ typedef void mxq_scale_fn(uint8_t *scale, const uint32_t *amax, size_t blocks,
  * A NaN, and every element of a block with scale 255, gives the element's nan_code. */
 typedef void mxq_pack_fn(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks);
 
+/* How mxq_encode_fn rounds.  `index` is that of x[0] in its tensor. */
+struct mxq_encoding {
+    enum mxq_rounding rounding;
+    int special;       /* MXQ_OVERFLOW_SPECIAL */
+    int unsigned_zero; /* what rounds to -0 becomes +0 */
+    uint64_t seed;
+    uint64_t index;
+};
+
+/* pack with any rounding: element[32 b + i] = the element code of v = x[32 b + i] * 2^(127 - scale[b]), exact
+ * before the one rounding, that `how` says, saturating or, if it says so, with code max_code + 1 for what
+ * rounds to something beyond the largest element (infinities too).  A NaN, and every element of a block with
+ * scale 255, gives nan_code.
+ *
+ * Stochastic: with |v| = n + f in units of the grid, 0 <= f < 1, the magnitude is n + 1 exactly when
+ * floor(f * 2^32) + r >= 2^32, r being word j % 4 of Philox4x32-10 with the key (seed's lower half, its
+ * upper half) and the counter (lower half of j / 4, its upper half, 0, 0), j = index + 32 b + i. */
+typedef void mxq_encode_fn(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks,
+                           const struct mxq_encoding *how);
+
 /* y[32 b + i] = decode(element[32 b + i]) * 2^(scale[b] - 127), exact in F32, then rounded once to
  * nearest even for BF16 and F16.  NaN elements and scale 255 give the canonical NaN. */
 typedef void mxq_unpack_fn(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks);
@@ -109,25 +129,6 @@ typedef void mxq_unpack_by_fn(void *y, const uint8_t *elements, const struct mxq
 
 /* v[i] = x[i] divided or multiplied by its factor, rounded once to F32. */
 typedef void mxq_scale_by_fn(float *v, const void *x, const struct mxq_factors *by, size_t blocks);
-
-/* How mxq_encode_fn rounds.  `index` is that of v[0] in its tensor. */
-struct mxq_encoding {
-    enum mxq_rounding rounding;
-    int special;       /* MXQ_OVERFLOW_SPECIAL */
-    int unsigned_zero; /* what rounds to -0 becomes +0 */
-    uint64_t seed;
-    uint64_t index;
-};
-
-/* element[i] = the element code of v[i], rounded as `how` says, saturating or, if it says so, with code
- * max_code + 1 for what rounds to something beyond the largest element (infinities too).  A NaN gives
- * nan_code.
- *
- * Stochastic: with v[i] = n + f in units of the grid, 0 <= f < 1, the magnitude is n + 1 exactly when
- * floor(f * 2^32) + r >= 2^32, r being word i' % 4 of Philox4x32-10 with the key (seed's lower half, its
- * upper half) and the counter (lower half of i' / 4, its upper half, 0, 0), i' = index + i. */
-typedef void mxq_encode_fn(uint8_t *elements, const float *v, size_t blocks,
-                           const struct mxq_encoding *how);
 
 /* What mxq_measure_fn adds to.  Lane i % 8 of value i of a block. */
 struct mxq_sums {
@@ -303,7 +304,7 @@ struct mxq_kernels {
     mxq_quantize_fn *quantize[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_columns_fn *columns[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_mse_fn *mse[MXQ_ELEMENTS];
-    mxq_encode_fn *encode[MXQ_ELEMENTS];
+    mxq_encode_fn *encode[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_quotient_fn *quotient[1];
     mxq_pack_by_fn *pack_by[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_unpack_by_fn *unpack_by[MXQ_ELEMENTS][MXQ_TYPES];

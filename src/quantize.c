@@ -249,6 +249,12 @@ static void find_amax(const struct quantize *c, struct tile *t)
     const size_t unit = c->length < MXQ_BLOCK ? 8 : MXQ_BLOCK;
     /* Rows of a tile of many have been asked for. */
     const size_t ahead = t->rows > 1 ? 0 : MXQ_AHEAD;
+    if (c->length == unit && t->rows == 1) {
+        struct span s;
+        load_span(c, &s, t->row, t->col, t->cols);
+        span_amax(c, t->amax, &s, unit, ahead);
+        return;
+    }
     for (size_t row = t->row; row < t->row + t->rows; row++)
         for (size_t done = 0; done < t->cols; done += MXQ_SPAN) {
             uint32_t amax[MXQ_SPAN_FACTORS];
@@ -317,24 +323,6 @@ static size_t block_of(const struct quantize *c, const struct tile *t, const str
     return block < t->blocks ? block : t->blocks - 1;
 }
 
-/* 2^(127 - code), which is a subnormal F32 for 254, and NaN for 255. */
-static float reciprocal_of(uint8_t code)
-{
-    return value_of(code == 255 ? F32_NAN : code == 254 ? 0x400000 : (254u - code) << 23);
-}
-
-/* The factors of a span.  `room` is for those of E8M0 codes. */
-static struct mxq_factors factors_of(const struct quantize *c, const struct tile *t,
-                                     const struct span *s, float room[MXQ_SPAN_FACTORS])
-{
-    const size_t first = (s->col - t->col) >> c->shift;
-    if (c->q->format.scale != MXQ_E8M0)
-        return (struct mxq_factors){t->by + first, c->shift, !c->options->reciprocal};
-    for (size_t b = first; b < t->blocks && b - first <= (size_t)(MXQ_SPAN - 1) >> c->shift; b++)
-        room[b - first] = reciprocal_of(t->codes[b]);
-    return (struct mxq_factors){room, c->shift, 0};
-}
-
 /* How far ahead to look while a span is packed: at the same place of the next tile, further on where that is
  * near, for its amax asks ahead too. */
 static size_t ahead_of(const struct quantize *c, const struct tile *t, const struct span *s)
@@ -349,27 +337,39 @@ static size_t ahead_of(const struct quantize *c, const struct tile *t, const str
     return (c->tile_rows * c->x->stride - t->col) * bytes;
 }
 
+/* The E8M0 codes of a span's blocks of 32. */
+static const uint8_t *span_codes(const struct quantize *c, const struct tile *t,
+                                 const struct span *s, uint8_t codes[MXQ_SPAN_BLOCKS])
+{
+    if (c->length == MXQ_BLOCK)
+        return t->codes + (s->col - t->col) / MXQ_BLOCK;
+    for (size_t b = 0; b < s->blocks; b++)
+        codes[b] = t->codes[block_of(c, t, s, b * MXQ_BLOCK)];
+    return codes;
+}
+
 /* Packs whole blocks of a span. */
 static void make_elements(const struct quantize *c, const struct tile *t, const struct span *s,
                           uint8_t *elements)
 {
     const enum mxq_element element = c->q->format.element;
     const struct mxq_quantize_options *o = c->options;
-    float v[MXQ_SPAN], room[MXQ_SPAN_FACTORS];
-    if (!c->is_encoded && c->q->format.scale == MXQ_E8M0) {
-        uint8_t codes[MXQ_SPAN_BLOCKS];
-        for (size_t b = 0; b < s->blocks; b++)
-            codes[b] = t->codes[block_of(c, t, s, b * MXQ_BLOCK)];
-        c->kernels->pack[element][c->x->type](elements, s->x, codes, s->blocks);
-        return;
-    }
-    const struct mxq_factors by = factors_of(c, t, s, room);
+    const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
+    const struct mxq_factors by = {t->by + ((s->col - t->col) >> c->shift), c->shift,
+                                   !o->reciprocal};
+    uint8_t room[MXQ_SPAN_BLOCKS];
+    const uint8_t *codes = is_e8m0 ? span_codes(c, t, s, room) : mxq_unit_codes;
     if (c->is_encoded) {
         const struct mxq_encoding how = {o->rounding, o->overflow == MXQ_OVERFLOW_SPECIAL,
                                          o->unsigned_zero, o->seed,
                                          o->first_index + s->row * c->q->cols + s->col};
-        c->kernels->scale_by[c->x->type](v, s->x, &by, s->blocks);
-        c->kernels->encode[element](elements, v, s->blocks, &how);
+        float v[MXQ_SPAN];
+        if (!is_e8m0)
+            c->kernels->scale_by[c->x->type](v, s->x, &by, s->blocks);
+        c->kernels->encode[element][is_e8m0 ? c->x->type : MXQ_F32](
+            elements, is_e8m0 ? s->x : (const void *)v, codes, s->blocks, &how);
+    } else if (is_e8m0) {
+        c->kernels->pack[element][c->x->type](elements, s->x, codes, s->blocks);
     } else {
         c->kernels->pack_by[element][c->x->type](elements, s->x, &by, s->blocks, ahead_of(c, t, s));
     }

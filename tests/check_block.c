@@ -428,14 +428,53 @@ static void shape_encode(struct check *c)
     c->shape.variant = (int)random_below(&c->random, 4 * MXQ_ROUNDINGS);
 }
 
+/* A block whose values become normal elements or are zeros, but for a few that may be anything. */
+static void fill_ordinary(struct check *c, uint8_t *scale, unsigned char *x)
+{
+    const struct mxq_element_info *e = &mxq_elements[c->element];
+    const unsigned rarely = random_below(&c->random, 4) ? 0 : 1 + random_below(&c->random, 8);
+    *scale =
+        (uint8_t)(c->type == MXQ_F16 ? 127 : (uint32_t)e->bias + random_below(&c->random, 240));
+    for (size_t i = 0; i < MXQ_BLOCK; i++) {
+        const uint32_t word = random_u32(&c->random);
+        const uint32_t binade = 1 + random_below(&c->random, (uint32_t)(e->emax + e->bias + 1));
+        const uint32_t field = *scale - (uint32_t)e->bias + binade;
+        uint32_t bits = (word & 0x807FFFFF) | (field < 255 ? field : 254) << 23;
+        if (random_below(&c->random, 4) == 0)
+            bits &= 0xFFF00000;
+        if (random_below(&c->random, 8) == 0)
+            bits &= 0x80000000;
+        if (rarely && random_below(&c->random, 8 * rarely) == 0)
+            bits = word;
+        if (c->type == MXQ_F32)
+            memcpy(x + 4 * i, &bits, 4);
+        else if (c->type == MXQ_BF16)
+            memcpy(x + 2 * i, (const uint16_t[]){(uint16_t)(bits >> 16)}, 2);
+        else /* from field 9 on these are normal in E4M3 too */
+            memcpy(x + 2 * i,
+                   (const uint16_t[]){(uint16_t)((word & 0x83FF) | (10 + word % 16) << 10)}, 2);
+    }
+}
+
 static void fill_encode(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                         void *const *data)
 {
+    const size_t bytes = MXQ_BLOCK * mxq_type_bytes(c->type);
+    const int is_ordinary = random_below(&c->random, 4) == 0;
+    uint8_t *scale = data[2];
     struct fill_target target = *t;
-    target.type = MXQ_F32;
-    target.scale = 127;
-    for (size_t b = 0; b < blocks; b++, target.index++)
-        fill_block(&c->random, fill, &target, (float *)data[1] + b * MXQ_BLOCK);
+    for (size_t b = 0; b < blocks; b++, target.index++) {
+        unsigned char *x = (unsigned char *)data[1] + b * bytes;
+        if (is_ordinary && fill != FILL_EVERY) {
+            fill_ordinary(c, &scale[b], x);
+            continue;
+        }
+        target.scale = 127;
+        if (fill != FILL_EVERY && random_below(&c->random, 2))
+            target.scale = fill_scale_for(&c->random, fill, target.index);
+        scale[b] = target.scale;
+        fill_block(&c->random, fill, &target, x);
+    }
 }
 
 static void call_encode(const struct check *c, const struct mxq_kernels *row, void *const *data,
@@ -451,16 +490,18 @@ static void call_encode(const struct check *c, const struct mxq_kernels *row, vo
         (c->seed ^ c->current.number) * UINT64_C(0x9E3779B97F4A7C15),
         starts[c->current.number % (sizeof starts / sizeof *starts)],
     };
-    row->encode[c->element](data[0], data[1], blocks, &how);
+    row->encode[c->element][c->type](data[0], data[1], data[2], blocks, &how);
 }
 
 void check_encode(struct check *c)
 {
-    c->element = (enum mxq_element)CHECK_INDEX(c, encode);
-    c->type = MXQ_F32;
+    c->element = (enum mxq_element)(CHECK_INDEX(c, encode) / MXQ_TYPES);
+    c->type = (enum mxq_type)(CHECK_INDEX(c, encode) % MXQ_TYPES);
+    const size_t bytes = mxq_type_bytes(c->type);
     const struct check_family family = {
         .operands = {{"elements", code_bytes(c), 1, CHECK_OUTPUT},
-                     {"v", MXQ_BLOCK * 4, 4, CHECK_INPUT, 4}},
+                     {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT},
+                     {"scale", 1, 1, CHECK_INPUT}},
         .rules = 1,
         .every_rounds = 1,
         .shape = shape_encode,

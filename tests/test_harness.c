@@ -533,45 +533,45 @@ static void unpack_has_a_stale_lane(void *y, const uint8_t *elements, const uint
         memcpy((char *)y + 128 * b + 4 * 13, (char *)y + 128 * b + 4 * 12, 4);
 }
 
-static void encode_rounds_ties_away(uint8_t *elements, const float *v, size_t blocks,
-                                    const struct mxq_encoding *how)
+static void encode_rounds_ties_away(uint8_t *elements, const void *x, const uint8_t *scale,
+                                    size_t blocks, const struct mxq_encoding *how)
 {
     struct mxq_encoding wrong = *how;
     if (wrong.rounding == MXQ_NEAREST_EVEN)
         wrong.rounding = MXQ_NEAREST_AWAY;
-    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+    mxq_encode_e4m3_f32_scalar(elements, x, scale, blocks, &wrong);
 }
 
-static void encode_takes_the_next_word(uint8_t *elements, const float *v, size_t blocks,
-                                       const struct mxq_encoding *how)
+static void encode_takes_the_next_word(uint8_t *elements, const void *x, const uint8_t *scale,
+                                       size_t blocks, const struct mxq_encoding *how)
 {
     struct mxq_encoding wrong = *how;
     wrong.index++;
-    mxq_encode_e2m1_f32_scalar(elements, v, blocks, &wrong);
+    mxq_encode_e2m1_f32_scalar(elements, x, scale, blocks, &wrong);
 }
 
-static void encode_forgets_half_of_the_seed(uint8_t *elements, const float *v, size_t blocks,
-                                            const struct mxq_encoding *how)
+static void encode_forgets_half_of_the_seed(uint8_t *elements, const void *x, const uint8_t *scale,
+                                            size_t blocks, const struct mxq_encoding *how)
 {
     struct mxq_encoding wrong = *how;
     wrong.seed = (uint32_t)wrong.seed;
-    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+    mxq_encode_e4m3_f32_scalar(elements, x, scale, blocks, &wrong);
 }
 
-static void encode_forgets_half_of_the_index(uint8_t *elements, const float *v, size_t blocks,
-                                             const struct mxq_encoding *how)
+static void encode_forgets_half_of_the_index(uint8_t *elements, const void *x, const uint8_t *scale,
+                                             size_t blocks, const struct mxq_encoding *how)
 {
     struct mxq_encoding wrong = *how;
     wrong.index = (uint32_t)wrong.index;
-    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+    mxq_encode_e4m3_f32_scalar(elements, x, scale, blocks, &wrong);
 }
 
-static void encode_keeps_the_sign_of_zero(uint8_t *elements, const float *v, size_t blocks,
-                                          const struct mxq_encoding *how)
+static void encode_keeps_the_sign_of_zero(uint8_t *elements, const void *x, const uint8_t *scale,
+                                          size_t blocks, const struct mxq_encoding *how)
 {
     struct mxq_encoding wrong = *how;
     wrong.unsigned_zero = 0;
-    mxq_encode_e4m3_f32_scalar(elements, v, blocks, &wrong);
+    mxq_encode_e4m3_f32_scalar(elements, x, scale, blocks, &wrong);
 }
 
 /* ------------------------------- Defects of factors and of sums -------------------------------- */
@@ -935,11 +935,11 @@ static const struct defect defects[] = {
     DEFECT("pack_e3m2_f32", pack[MXQ_E3M2][MXQ_F32], pack_shifts_six_bits, CHECK_FAIL),
     DEFECT("pack_mxint8_f32", pack[MXQ_MXINT8][MXQ_F32], pack_writes_the_most_negative, CHECK_FAIL),
     DEFECT("unpack_f32_e2m3", unpack[MXQ_E2M3][MXQ_F32], unpack_has_a_stale_lane, CHECK_FAIL),
-    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_rounds_ties_away, CHECK_FAIL),
-    DEFECT("encode_e2m1_f32", encode[MXQ_E2M1], encode_takes_the_next_word, CHECK_FAIL),
-    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_forgets_half_of_the_seed, CHECK_FAIL),
-    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_forgets_half_of_the_index, CHECK_FAIL),
-    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3], encode_keeps_the_sign_of_zero, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_rounds_ties_away, CHECK_FAIL),
+    DEFECT("encode_e2m1_f32", encode[MXQ_E2M1][MXQ_F32], encode_takes_the_next_word, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_forgets_half_of_the_seed, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_forgets_half_of_the_index, CHECK_FAIL),
+    DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_keeps_the_sign_of_zero, CHECK_FAIL),
     DEFECT("divide_f32_f32", divide[MXQ_F32], divide_multiplies, CHECK_FAIL),
     DEFECT("measure_f32", measure[MXQ_F32], measure_turns_the_lanes, CHECK_FAIL),
     DEFECT("measure_f32", measure[MXQ_F32], measure_counts_no_saturation, CHECK_FAIL),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode.c -- elements from scaled values under every rounding, AVX2 column. */
+/* encode.c -- elements under every rounding, AVX2 column. */
 #include "avx2/vec.h"
 
 #include "lanes/encode.h"
 
-#define MXQ_ELEMENT(E, e, ...) ENCODE_KERNEL(mxq_encode_##e##_f32_avx2, MXQ_##E)
+#define MXQ_ELEMENT(E, e, ...) ENCODE_KERNELS(avx2, e, MXQ_##E)
 #include "elements.def"

@@ -42,10 +42,17 @@ static inline vec vec_srlv(vec a, vec n)            { return _mm256_srlv_epi32(a
 static inline vec vec_xor(vec a, vec b)             { return _mm256_xor_si256(a, b); }
 static inline vec vec_xor3(vec a, vec b, vec c)     { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
 static inline vec vec_mul_even(vec a, vec b)        { return _mm256_mul_epu32(a, b); }
-static inline vec vec_upper(vec a)                  { return _mm256_srli_epi64(a, 32); }
+static inline vec vec_upper(vec a)                  { return _mm256_shuffle_epi32(a, 0xF5); } /* shifts share units with products */
 static inline vec vec_swap(vec a)                   { return _mm256_shuffle_epi32(a, 0xB1); }
 static inline vec vec_even_lanes(void)              { return _mm256_set1_epi64x(0xFFFFFFFF); }
 static inline vec vec_counters(void)                { return _mm256_setr_epi64x(0, 2, 1, 3); }
+
+static inline vec vec_add_16(vec a, vec b)          { return _mm256_add_epi16(a, b); }
+static inline vec vec_subs_16(vec a, vec b)         { return _mm256_subs_epu16(a, b); }
+static inline vec vec_pack_16(vec a, vec b)         { return _mm256_packus_epi32(a, b); }
+static inline vec vec_pack_8(vec a, vec b)          { return _mm256_packus_epi16(a, b); }
+static inline vec vec_min_8(vec a, vec b)           { return _mm256_min_epu8(a, b); }
+static inline vec vec_srl_16(vec a, int n)          { return _mm256_srli_epi16(a, n); }
 
 static inline vec vec_first_lane(void)              { return vec_set1(0); }
 static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(1)); }
@@ -141,6 +148,19 @@ MXQ_INLINE float vec_sum_ps(vec_ps a)
     return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
+MXQ_INLINE vec vec_upper_16(vec a, vec b)
+{
+    const vec upper = _mm256_packus_epi32(vec_srl(a, 16), vec_srl(b, 16));
+    return _mm256_permute4x64_epi64(upper, 0xD8); /* the pack works in 128-bit lanes */
+}
+
+MXQ_INLINE int vec_any_outside(vec bytes, uint8_t low, uint8_t high)
+{
+    const vec above_low = _mm256_sub_epi8(bytes, _mm256_set1_epi8((char)low));
+    const vec beyond = _mm256_subs_epu8(above_low, _mm256_set1_epi8((char)(high - low)));
+    return !_mm256_testz_si256(beyond, beyond);
+}
+
 MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
 {
     vec_store(p, _mm256_unpacklo_epi64(w01, w23));
@@ -214,6 +234,11 @@ MXQ_INLINE vec vec_in_order(vec bytes, enum mxq_type type)
         return _mm256_permute4x64_epi64(bytes, 0xD8);
     /* Dword 4 l + k holds vector k of lane l. */
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+MXQ_INLINE void vec_store_8(uint8_t *p, vec bytes, enum mxq_type type)
+{
+    vec_store(p, vec_in_order(bytes, type));
 }
 
 /* Stores 32 codes that are at the bottom of bytes.  Two products join four of them in a 32-bit lane. */
@@ -432,8 +457,7 @@ MXQ_INLINE void vec_order(vec_ps v[2])
 
 MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)
 {
-    const vec upper = _mm256_packus_epi32(vec_srl(a, 16), vec_srl(b, 16));
-    vec_store(p, _mm256_permute4x64_epi64(upper, 0xD8)); /* the pack works in 128-bit lanes */
+    vec_store(p, vec_upper_16(a, b));
 }
 
 MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode.c -- elements from scaled values under every rounding, AVX-512 column. */
+/* encode.c -- elements under every rounding, AVX-512 column. */
 #include "avx512/vec.h"
 
 #include "lanes/encode.h"
 
-#define MXQ_ELEMENT(E, e, ...) ENCODE_KERNEL(mxq_encode_##e##_f32_avx512, MXQ_##E)
+#define MXQ_ELEMENT(E, e, ...) ENCODE_KERNELS(avx512, e, MXQ_##E)
 #include "elements.def"

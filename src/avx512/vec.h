@@ -47,10 +47,17 @@ static inline vec vec_srlv(vec a, vec n)            { return _mm512_srlv_epi32(a
 static inline vec vec_xor(vec a, vec b)             { return _mm512_xor_si512(a, b); }
 static inline vec vec_xor3(vec a, vec b, vec c)     { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
 static inline vec vec_mul_even(vec a, vec b)        { return _mm512_mul_epu32(a, b); }
-static inline vec vec_upper(vec a)                  { return _mm512_srli_epi64(a, 32); }
+static inline vec vec_upper(vec a)                  { return _mm512_shuffle_epi32(a, 0xF5); } /* shifts share units with products */
 static inline vec vec_swap(vec a)                   { return _mm512_shuffle_epi32(a, 0xB1); }
 static inline vec vec_even_lanes(void)              { return _mm512_set1_epi64(0xFFFFFFFF); }
 static inline vec vec_counters(void)                { return _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7); }
+
+static inline vec vec_add_16(vec a, vec b)          { return _mm512_add_epi16(a, b); }
+static inline vec vec_subs_16(vec a, vec b)         { return _mm512_subs_epu16(a, b); }
+static inline vec vec_pack_16(vec a, vec b)         { return _mm512_packus_epi32(a, b); }
+static inline vec vec_pack_8(vec a, vec b)          { return _mm512_packus_epi16(a, b); }
+static inline vec vec_min_8(vec a, vec b)           { return _mm512_min_epu8(a, b); }
+static inline vec vec_srl_16(vec a, int n)          { return _mm512_srlv_epi16(a, _mm512_set1_epi16((short)n)); }
 
 static inline vec vec_first_lane(void)              { return vec_set1(0); }
 static inline vec vec_next_lane(vec lane)           { return vec_add(lane, vec_set1(1)); }
@@ -111,6 +118,28 @@ MXQ_INLINE vec vec_reduce_quads(const vec v[4])
 MXQ_INLINE vec vec_add_carry(vec a, vec f, vec r)
 {
     return _mm512_mask_sub_epi32(a, _mm512_cmplt_epu32_mask(vec_add(f, r), f), a, vec_set1(~0u));
+}
+
+MXQ_INLINE vec vec_upper_16(vec a, vec b)
+{
+    static const uint16_t upper[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                       23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                       45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+    return _mm512_permutex2var_epi16(a, vec_load(upper), b);
+}
+
+MXQ_INLINE int vec_any_outside(vec bytes, uint8_t low, uint8_t high)
+{
+    const vec above_low = _mm512_sub_epi8(bytes, _mm512_set1_epi8((char)low));
+    return _mm512_cmpgt_epu8_mask(above_low, _mm512_set1_epi8((char)(high - low))) != 0;
+}
+
+MXQ_INLINE void vec_store_8(uint8_t *p, vec bytes, enum mxq_type type)
+{
+    /* The packs work in 128-bit lanes. */
+    vec_store(p, type == MXQ_BF16
+                     ? _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes)
+                     : vec_lane(bytes, vec_load(vec_quad_order)));
 }
 
 MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
@@ -461,10 +490,7 @@ MXQ_INLINE void vec_order(vec_ps v[1])
 
 MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)
 {
-    static const uint16_t upper[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
-                                       23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
-                                       45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
-    vec_store(p, _mm512_permutex2var_epi16(a, vec_load(upper), b));
+    vec_store(p, vec_upper_16(a, b));
 }
 
 MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)

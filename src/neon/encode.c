@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode.c -- elements from scaled values under every rounding, NEON column. */
+/* encode.c -- elements under every rounding, NEON column. */
 #include "neon/vec.h"
 
 #include "lanes/encode.h"
 
-#define MXQ_ELEMENT(E, e, ...) ENCODE_KERNEL(mxq_encode_##e##_f32_neon, MXQ_##E)
+#define MXQ_ELEMENT(E, e, ...) ENCODE_KERNELS(neon, e, MXQ_##E)
 #include "elements.def"

@@ -175,6 +175,32 @@ MXQ_INLINE void vec_store_words(uint32_t *p, vec w01, vec w23)
     vec_store(p + VEC_LANES, vreinterpretq_u32_u64(vzip2q_u64(a, b)));
 }
 
+/* clang-format off */
+static inline uint16x8_t vec_as_u16(vec a)          { return vreinterpretq_u16_u32(a); }
+static inline vec vec_of_u16(uint16x8_t a)          { return vreinterpretq_u32_u16(a); }
+static inline uint8x16_t vec_as_u8(vec a)           { return vreinterpretq_u8_u32(a); }
+static inline vec vec_of_u8(uint8x16_t a)           { return vreinterpretq_u32_u8(a); }
+static inline vec vec_add_16(vec a, vec b)          { return vec_of_u16(vaddq_u16(vec_as_u16(a), vec_as_u16(b))); }
+static inline vec vec_subs_16(vec a, vec b)         { return vec_of_u16(vqsubq_u16(vec_as_u16(a), vec_as_u16(b))); }
+static inline vec vec_srl_16(vec a, int n)          { return vec_of_u16(vshlq_u16(vec_as_u16(a), vdupq_n_s16((int16_t)-n))); }
+static inline vec vec_upper_16(vec a, vec b)        { return vec_of_u16(vuzp2q_u16(vec_as_u16(a), vec_as_u16(b))); }
+static inline vec vec_pack_16(vec a, vec b)         { return vec_of_u16(vuzp1q_u16(vec_as_u16(a), vec_as_u16(b))); }
+static inline vec vec_pack_8(vec a, vec b)          { return vec_of_u8(vcombine_u8(vqmovn_u16(vec_as_u16(a)), vqmovn_u16(vec_as_u16(b)))); }
+static inline vec vec_min_8(vec a, vec b)           { return vec_of_u8(vminq_u8(vec_as_u8(a), vec_as_u8(b))); }
+/* clang-format on */
+
+MXQ_INLINE int vec_any_outside(vec bytes, uint8_t low, uint8_t high)
+{
+    const uint8x16_t above_low = vsubq_u8(vec_as_u8(bytes), vdupq_n_u8(low));
+    return vmaxvq_u8(above_low) > high - low;
+}
+
+MXQ_INLINE void vec_store_8(uint8_t *p, vec bytes, enum mxq_type type)
+{
+    (void)type;
+    vec_store(p, bytes);
+}
+
 MXQ_INLINE uint16x8_t vec_fold_16(vec a, vec b)
 {
     return vpmaxq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
@@ -476,8 +502,7 @@ MXQ_INLINE void vec_order(vec_ps v[4])
 
 MXQ_INLINE void vec_store_bf16(void *p, vec a, vec b)
 {
-    const uint16x8_t upper = vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
-    vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(upper));
+    vec_store(p, vec_upper_16(a, b));
 }
 
 MXQ_INLINE vec vec_max_code(vec largest, const uint8_t *p)

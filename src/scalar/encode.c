@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode.c -- elements from scaled values under every rounding, the reference. */
+/* encode.c -- elements under every rounding, the reference. */
 #include "scalar/pack.h"
 
 /* Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; 2011), with
@@ -58,22 +58,23 @@ static int rounds_up(uint32_t significand, int shift, const struct mxq_encoding 
     return 0;
 }
 
-/* Returns the code of a value, with index `index` in its tensor. */
-static uint8_t encode_value(uint32_t bits, const struct mxq_encoding *how, uint64_t index,
-                            const struct mxq_element_info *e)
+/* Returns the code of a value times 2^(127 - scale), with index `index` in its tensor. */
+static uint8_t encode_value(uint32_t bits, uint8_t scale, const struct mxq_encoding *how,
+                            uint64_t index, const struct mxq_element_info *e)
 {
     const uint32_t magnitude = bits & 0x7FFFFFFF;
     const int is_negative = (int)(bits >> 31);
     const uint32_t largest = how->special ? e->max_code + 1u : e->max_code;
     uint32_t code = 0;
-    if (magnitude > 0x7F800000)
+    if (scale == 0xFF || magnitude > 0x7F800000)
         return e->nan_code;
     if (magnitude == 0x7F800000) {
         code = largest;
     } else if (magnitude) {
         const struct magnitude m = magnitude_of(bits);
-        const struct grid g = grid_of(m.exponent, e);
-        if (m.exponent > e->emax)
+        const int scaled = m.exponent - ((int)scale - 127);
+        const struct grid g = grid_of(scaled, e);
+        if (scaled > e->emax)
             code = largest;
         else
             code = g.base + (g.shift < 32 ? m.significand >> g.shift : 0) +
@@ -84,24 +85,30 @@ static uint8_t encode_value(uint32_t bits, const struct mxq_encoding *how, uint6
     return with_sign(code, is_negative && (code || !how->unsigned_zero), e);
 }
 
-MXQ_INLINE void encode_blocks(uint8_t *elements, const float *v, size_t blocks,
-                              const struct mxq_encoding *how, enum mxq_element element)
+MXQ_INLINE void encode_blocks(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks,
+                              const struct mxq_encoding *how, enum mxq_element element,
+                              enum mxq_type type)
 {
     const struct mxq_element_info *e = &mxq_elements[element];
     for (size_t b = 0; b < blocks; b++) {
         uint8_t codes[MXQ_BLOCK];
         for (size_t i = 0; i < MXQ_BLOCK; i++) {
             const size_t at = b * MXQ_BLOCK + i;
-            codes[i] = encode_value(load_f32_bits(v, at, MXQ_F32), how, how->index + at, e);
+            codes[i] = encode_value(load_f32_bits(x, at, type), scale[b], how, how->index + at, e);
         }
         mxq_pack_bits(elements + b * mxq_code_bytes(e, MXQ_BLOCK), codes, MXQ_BLOCK, e->bits);
     }
 }
 
-#define MXQ_ELEMENT(E, e, ...)                                                                     \
-    void mxq_encode_##e##_f32_scalar(uint8_t *elements, const float *v, size_t blocks,             \
-                                     const struct mxq_encoding *how)                               \
+#define ENCODE_KERNEL(name, element, type)                                                         \
+    void name(uint8_t *elements, const void *x, const uint8_t *scale, size_t blocks,               \
+              const struct mxq_encoding *how)                                                      \
     {                                                                                              \
-        encode_blocks(elements, v, blocks, how, MXQ_##E);                                          \
+        encode_blocks(elements, x, scale, blocks, how, element, type);                             \
     }
+
+#define MXQ_ELEMENT(E, e, ...)                                                                     \
+    ENCODE_KERNEL(mxq_encode_##e##_f32_scalar, MXQ_##E, MXQ_F32)                                   \
+    ENCODE_KERNEL(mxq_encode_##e##_bf16_scalar, MXQ_##E, MXQ_BF16)                                 \
+    ENCODE_KERNEL(mxq_encode_##e##_f16_scalar, MXQ_##E, MXQ_F16)
 #include "elements.def"
