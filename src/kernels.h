@@ -24,8 +24,9 @@
  * `ahead` bytes behind it is asked for, unless that is 0: it need not be there. */
 typedef void mxq_amax_fn(uint32_t *amax, const void *x, size_t blocks, size_t ahead);
 
-/* The same for each 8 values: amax[4 b + i] is of values 8 i .. 8 i + 7 of block b. */
-typedef void mxq_amax_8_fn(uint32_t *amax, const void *x, size_t blocks, size_t ahead);
+/* The same for each 8 values, amax[4 b + i] being that of values 8 i .. 8 i + 7 of block b, for each 16, and
+ * for all, 0 if there are none. */
+typedef mxq_amax_fn mxq_amax_8_fn, mxq_amax_16_fn, mxq_amax_all_fn;
 
 /* scale[b] = 255 if amax[b] >= 0x7F800000, else clamp(E - emax + d, 0, 254) with E = amax[b] >> 23,
  * M = amax[b] & 0x7FFFFF, and d = 1 when M >= rule->threshold and amax[b] != rule->exception. */
@@ -298,6 +299,8 @@ struct mxq_kernels {
     uint32_t requires; /* all of these MXQ_CPU_* bits, or the row is not available */
     mxq_amax_fn *amax[MXQ_TYPES];
     mxq_amax_8_fn *amax_8[MXQ_TYPES];
+    mxq_amax_16_fn *amax_16[MXQ_TYPES];
+    mxq_amax_all_fn *amax_all[MXQ_TYPES];
     mxq_scale_fn *scale[1];
     mxq_pack_fn *pack[MXQ_ELEMENTS][MXQ_TYPES];
     mxq_unpack_fn *unpack[MXQ_ELEMENTS][MXQ_TYPES];

@@ -18,21 +18,17 @@ static uint32_t amax_of_values(const struct mxq_pieces *p, const unsigned char *
 {
     const enum mxq_type type = p->x->type;
     const size_t whole = count / MXQ_BLOCK, bytes = mxq_type_bytes(type);
-    uint32_t amax[MXQ_SPAN_BLOCKS], largest = 0;
-    p->kernels->amax[type](amax, x, whole, MXQ_AHEAD);
+    uint32_t largest, rest = 0;
+    p->kernels->amax_all[type](&largest, x, whole, MXQ_AHEAD);
     if (count % MXQ_BLOCK) {
         unsigned char padded[MXQ_BLOCK * 4] = {0};
         memcpy(padded, x + whole * MXQ_BLOCK * bytes, count % MXQ_BLOCK * bytes);
-        p->kernels->amax[type](amax + whole, padded, 1, 0);
+        p->kernels->amax_all[type](&rest, padded, 1, 0);
     }
-    for (size_t b = 0; b * MXQ_BLOCK < count; b++) {
-        const size_t left = count - b * MXQ_BLOCK;
-        if (amax[b] >= NONFINITE && p->options.nonfinite == MXQ_NONFINITE_CLAMP)
-            amax[b] = mxq_finite_amax(x + b * MXQ_BLOCK * bytes,
-                                      left < MXQ_BLOCK ? left : MXQ_BLOCK, type);
-        largest = amax[b] > largest ? amax[b] : largest;
-    }
-    return largest;
+    largest = rest > largest ? rest : largest;
+    return largest >= NONFINITE && p->options.nonfinite == MXQ_NONFINITE_CLAMP
+               ? mxq_finite_amax(x, count, type)
+               : largest;
 }
 
 /* amax of some rows, from column `col` to `end`. */

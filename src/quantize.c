@@ -216,37 +216,38 @@ uint32_t mxq_finite_amax(const unsigned char *x, size_t values, enum mxq_type ty
     return amax;
 }
 
-/* amax of each `unit` values of a span, 8 or 32 of them. */
+/* amax of each `unit` values of a span, 8, 16 or 32 of them, or of all, for which it is SIZE_MAX. */
 static void span_amax(const struct quantize *c, uint32_t *amax, const struct span *s, size_t unit,
                       size_t ahead)
 {
     const enum mxq_type type = c->x->type;
-    if (unit == 8)
-        c->kernels->amax_8[type](amax, s->x, s->blocks, ahead);
-    else
-        c->kernels->amax[type](amax, s->x, s->blocks, ahead);
+    const struct mxq_kernels *k = c->kernels;
+    const size_t all = s->blocks * MXQ_BLOCK, length = unit < all ? unit : all;
+    mxq_amax_fn *kernel = unit == 8           ? k->amax_8[type]
+                          : unit == 16        ? k->amax_16[type]
+                          : unit == MXQ_BLOCK ? k->amax[type]
+                                              : k->amax_all[type];
+    kernel(amax, s->x, s->blocks, ahead);
     if (c->options->nonfinite != MXQ_NONFINITE_CLAMP)
         return;
-    for (size_t i = 0; i < s->blocks * (MXQ_BLOCK / unit); i++)
+    for (size_t i = 0; i < all / length; i++)
         if (amax[i] >= NONFINITE)
-            amax[i] = mxq_finite_amax(s->x + i * unit * mxq_type_bytes(type), unit, type);
+            amax[i] = mxq_finite_amax(s->x + i * length * mxq_type_bytes(type), length, type);
 }
 
-/* Raises the amax of blocks to that of their pieces, `pieces` of them in a block. */
+/* Raises the amax of blocks to that of their pieces, `pieces` of them in each but the last. */
 static void raise(uint32_t *blocks, const uint32_t *amax, size_t count, size_t pieces)
 {
-    for (size_t i = 0; i < count; blocks++) {
-        uint32_t largest = *blocks;
-        const size_t end = count - i > pieces ? i + pieces : count;
-        for (; i < end; i++)
-            largest = amax[i] > largest ? amax[i] : largest;
-        *blocks = largest;
-    }
+    for (size_t i = 0; i < count; i += pieces, blocks++)
+        for (size_t j = i; j < i + pieces && j < count; j++)
+            *blocks = amax[j] > *blocks ? amax[j] : *blocks;
 }
 
 static void find_amax(const struct quantize *c, struct tile *t)
 {
-    const size_t unit = c->length < MXQ_BLOCK ? 8 : MXQ_BLOCK;
+    const size_t unit = c->q->format.block_cols == 0 ? SIZE_MAX
+                        : c->length < MXQ_BLOCK      ? c->length
+                                                     : MXQ_BLOCK;
     /* Rows of a tile of many have been asked for. */
     const size_t ahead = t->rows > 1 ? 0 : MXQ_AHEAD;
     if (c->length == unit && t->rows == 1) {
@@ -261,9 +262,14 @@ static void find_amax(const struct quantize *c, struct tile *t)
             struct span s;
             const size_t left = t->cols - done;
             load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
+            if (c->length <= MXQ_BLOCK && t->rows == 1) {
+                span_amax(c, t->amax, &s, unit, ahead);
+                continue;
+            }
             span_amax(c, amax, &s, unit, ahead);
-            raise(t->amax + (done >> c->shift), amax, (s.count + unit - 1) / unit,
-                  c->q->format.block_cols ? c->length / unit : SIZE_MAX);
+            raise(t->amax + (done >> c->shift), amax,
+                  unit == SIZE_MAX ? 1 : (s.count + unit - 1) / unit,
+                  unit == SIZE_MAX ? 1 : c->length / unit);
         }
 }
 
@@ -501,16 +507,15 @@ static void seek_amax(void *context, const struct mxq_run *run)
     uint32_t largest = 0;
     for (size_t done = 0; done < values; done += MXQ_SPAN) {
         const size_t count = values - done < MXQ_SPAN ? values - done : MXQ_SPAN;
-        uint32_t amax[MXQ_SPAN_BLOCKS];
+        uint32_t amax;
         struct span s = {.count = count, .blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK};
         s.x = run->wide + done * type_bytes;
         if (count % MXQ_BLOCK) {
             memset(s.padded, 0, s.blocks * MXQ_BLOCK * type_bytes);
             s.x = memcpy(s.padded, s.x, count * type_bytes);
         }
-        span_amax(c, amax, &s, MXQ_BLOCK, MXQ_AHEAD);
-        for (size_t b = 0; b < s.blocks; b++)
-            largest = amax[b] > largest ? amax[b] : largest;
+        span_amax(c, &amax, &s, SIZE_MAX, MXQ_AHEAD);
+        largest = amax > largest ? amax : largest;
     }
     uint32_t seen = atomic_load_explicit(&c->seen, memory_order_relaxed);
     while (largest > seen && !atomic_compare_exchange_weak(&c->seen, &seen, largest))

@@ -45,6 +45,8 @@
 #define __mmask32                     simde__mmask32
 #define _mm512_cvtps_pd               missing_cvtps_pd
 #define _mm512_fmadd_ps               missing_fmadd_ps
+#undef _mm512_fmsub_ps
+#define _mm512_fmsub_ps(a, b, c) missing_fmadd_ps(a, b, _mm512_sub_ps(_mm512_setzero_ps(), c))
 
 static inline __m512i missing_join(__m256i low, __m256i high)
 {

@@ -128,6 +128,8 @@ void check_reorder(const struct check *c, void *to, const void *from, size_t blo
 /* One check for each family of kernels.def; a family without one does not compile. */
 void check_amax(struct check *c);
 void check_amax_8(struct check *c);
+void check_amax_16(struct check *c);
+void check_amax_all(struct check *c);
 void check_scale(struct check *c);
 void check_pack(struct check *c);
 void check_unpack(struct check *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_block.c -- conformance of what formats beyond the one-pass kernel need: amax_8, columns, mse,
+/* check_block.c -- conformance of what formats beyond the one-pass kernel need: amax_8, amax_16, amax_all, columns, mse,
  * quotient, pack_by, unpack_by, scale_by, encode, measure. */
 #include <math.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void fill_factors(struct check *c, size_t count, float *factors)
     }
 }
 
-/* ------------------------------------------- amax_8 ------------------------------------------- */
+/* --------------------------------- amax_8, amax_16, amax_all ---------------------------------- */
 
 static void fill_amax_8(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
                         void *const *data)
@@ -41,25 +41,49 @@ static void fill_amax_8(struct check *c, enum fill fill, const struct fill_targe
     fill_wide(c, fill, t, c->type, blocks, data[1]);
 }
 
-static void call_amax_8(const struct check *c, const struct mxq_kernels *row, void *const *data,
-                        size_t blocks)
+#define CALL_AMAX(family)                                                                          \
+    static void call_##family(const struct check *c, const struct mxq_kernels *row,                \
+                              void *const *data, size_t blocks)                                    \
+    {                                                                                              \
+        row->family[c->type](data[0], data[1], blocks, blocks & 1 ? MXQ_AHEAD : 0);                \
+    }
+CALL_AMAX(amax_8)
+CALL_AMAX(amax_16)
+CALL_AMAX(amax_all)
+
+/* `block_bytes` of results for each block, or `bytes` for all. */
+static void check_amax_of(struct check *c, size_t block_bytes, size_t bytes,
+                          void (*call)(const struct check *c, const struct mxq_kernels *row,
+                                       void *const *data, size_t blocks))
 {
-    row->amax_8[c->type](data[0], data[1], blocks, blocks & 1 ? MXQ_AHEAD : 0);
+    const size_t type_bytes = mxq_type_bytes(c->type);
+    const struct check_family family = {
+        .operands = {{"amax", block_bytes, 4, CHECK_OUTPUT, 4, .bytes = bytes},
+                     {"x", MXQ_BLOCK * type_bytes, type_bytes, CHECK_INPUT}},
+        .rules = 1,
+        .every_rounds = 1,
+        .fill = fill_amax_8,
+        .call = call,
+    };
+    check_run(c, &family);
 }
 
 void check_amax_8(struct check *c)
 {
     c->type = (enum mxq_type)CHECK_INDEX(c, amax_8);
-    const size_t bytes = mxq_type_bytes(c->type);
-    const struct check_family family = {
-        .operands = {{"amax", 16, 4, CHECK_OUTPUT, 4},
-                     {"x", MXQ_BLOCK * bytes, bytes, CHECK_INPUT}},
-        .rules = 1,
-        .every_rounds = 1,
-        .fill = fill_amax_8,
-        .call = call_amax_8,
-    };
-    check_run(c, &family);
+    check_amax_of(c, 16, 0, call_amax_8);
+}
+
+void check_amax_16(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, amax_16);
+    check_amax_of(c, 8, 0, call_amax_16);
+}
+
+void check_amax_all(struct check *c)
+{
+    c->type = (enum mxq_type)CHECK_INDEX(c, amax_all);
+    check_amax_of(c, 0, 4, call_amax_all);
 }
 
 /* ------------------------------------------- columns ------------------------------------------ */

@@ -194,6 +194,11 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
     return _mm256_fmadd_ps(a, b, c);
 }
 
+MXQ_INLINE vec_ps vec_fms_ps(vec_ps a, vec_ps b, vec_ps c)
+{
+    return _mm256_fmsub_ps(a, b, c);
+}
+
 MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
 {
     return vec_of_ps(_mm256_fmadd_ps(vec_as_ps(a), vec_as_ps(b), vec_as_ps(c)));

@@ -452,6 +452,11 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+MXQ_INLINE vec_ps vec_fms_ps(vec_ps a, vec_ps b, vec_ps c)
+{
+    return _mm512_fmsub_ps(a, b, c);
+}
+
 MXQ_INLINE void vec_decode_pair(vec_ps even[1], vec_ps odd[1], const uint8_t *p, int mantissa_bits)
 {
     /* Sign-extended, the code needs a shift, and its signs cleared but for the first. */

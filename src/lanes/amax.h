@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amax.h -- block amax, and that of each 8 values, written once over vec.h.
+/* amax.h -- the largest magnitude of blocks, or of all values, written once over vec.h.
  *
  * VEC_LANES blocks make a group: each block is reduced to one vector, and the vectors of the group
  * to one whose lane b is block b's amax, so that no lane idles in the reduction.  For eights:
@@ -10,6 +10,12 @@
 #define MXQ_LANES_AMAX_H
 
 #include "lanes/group.h"
+#include "unroll.h"
+
+MXQ_INLINE vec larger_of(vec a, vec b, enum mxq_type type)
+{
+    return type == MXQ_F32 ? vec_max(a, b) : vec_max_16(a, b);
+}
 
 /* A vector whose largest lane is the largest magnitude of the block at x: of 32-bit lanes for F32, of
  * 16-bit lanes for the narrow types, whose magnitudes compare as integers too. */
@@ -19,7 +25,7 @@ MXQ_INLINE vec amax_block(const unsigned char *x, enum mxq_type type)
     vec largest = vec_and(vec_load(x), magnitude_mask);
     for (size_t i = 4 * VEC_LANES; i < block_bytes(type); i += 4 * VEC_LANES) {
         const vec magnitude = vec_and(vec_load(x + i), magnitude_mask);
-        largest = type == MXQ_F32 ? vec_max(largest, magnitude) : vec_max_16(largest, magnitude);
+        largest = larger_of(largest, magnitude, type);
     }
     return largest;
 }
@@ -104,14 +110,73 @@ MXQ_INLINE void amax_8_blocks(uint32_t *amax, const void *x, size_t blocks, size
     }
 }
 
-#define AMAX_KERNELS(isa, name, type)                                                              \
-    void mxq_amax_##name##_##isa(uint32_t *amax, const void *x, size_t blocks, size_t ahead)       \
-    {                                                                                              \
-        amax_blocks(amax, x, blocks, ahead, type);                                                 \
-    }                                                                                              \
-    void mxq_amax_8_##name##_##isa(uint32_t *amax, const void *x, size_t blocks, size_t ahead)     \
-    {                                                                                              \
-        amax_8_blocks(amax, x, blocks, ahead, type);                                               \
+/* Lane b = the largest magnitude of values 16 b .. 16 b + 15. */
+MXQ_INLINE vec amax_group_16(const unsigned char *x, enum mxq_type type)
+{
+    vec largest[VEC_LANES];
+    UNROLL for (size_t b = 0; b < VEC_LANES; b++)
+    {
+        largest[b] = vec_set1(0);
+        UNROLL for (size_t i = 0; i < 16; i += VEC_LANES) largest[b] =
+            vec_max(largest[b], vec_and(load_wide(x, 16 * b + i, type), vec_set1(0x7FFFFFFF)));
     }
+    return with_canonical_nan(vec_reduce_max(largest));
+}
+
+MXQ_INLINE void amax_16_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
+                               enum mxq_type type)
+{
+    enum { GROUP = 16 * VEC_LANES / MXQ_BLOCK };
+    const unsigned char *wide = x;
+    for (; blocks >= GROUP; blocks -= GROUP) {
+        prefetch_lines(wide, GROUP * block_bytes(type), ahead);
+        vec_store(amax, amax_group_16(wide, type));
+        amax += VEC_LANES;
+        wide += GROUP * block_bytes(type);
+    }
+    if (blocks) {
+        unsigned char padded[GROUP * MXQ_BLOCK * 4];
+        uint32_t found[VEC_LANES];
+        pad_group(padded, wide, blocks * block_bytes(type), GROUP * block_bytes(type));
+        vec_store(found, amax_group_16(padded, type));
+        memcpy(amax, found, blocks * (MXQ_BLOCK / 16) * sizeof *amax);
+    }
+}
+
+/* Four maxima at a time hide their latency. */
+MXQ_INLINE void amax_of_all(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
+                            enum mxq_type type)
+{
+    const unsigned char *wide = x;
+    vec largest[4] = {vec_set1(0), vec_set1(0), vec_set1(0), vec_set1(0)};
+    for (; blocks >= 4; blocks -= 4) {
+        prefetch_lines(wide, 4 * block_bytes(type), ahead);
+        UNROLL for (size_t b = 0; b < 4; b++) largest[b] =
+            larger_of(largest[b], amax_block(wide + b * block_bytes(type), type), type);
+        wide += 4 * block_bytes(type);
+    }
+    for (; blocks; blocks--, wide += block_bytes(type))
+        largest[0] = larger_of(largest[0], amax_block(wide, type), type);
+    vec all[VEC_LANES];
+    uint32_t lanes[VEC_LANES];
+    for (size_t i = 0; i < VEC_LANES; i++)
+        all[i] = larger_of(larger_of(largest[0], largest[1], type),
+                           larger_of(largest[2], largest[3], type), type);
+    vec_store(lanes, with_canonical_nan(type == MXQ_F32 ? vec_reduce_max(all)
+                                                        : vec_reduce_max_16(all, type)));
+    *amax = lanes[0];
+}
+
+#define AMAX_KERNEL(name, body, type)                                                              \
+    void name(uint32_t *amax, const void *x, size_t blocks, size_t ahead)                          \
+    {                                                                                              \
+        body(amax, x, blocks, ahead, type);                                                        \
+    }
+
+#define AMAX_KERNELS(isa, name, type)                                                              \
+    AMAX_KERNEL(mxq_amax_##name##_##isa, amax_blocks, type)                                        \
+    AMAX_KERNEL(mxq_amax_8_##name##_##isa, amax_8_blocks, type)                                    \
+    AMAX_KERNEL(mxq_amax_16_##name##_##isa, amax_16_blocks, type)                                  \
+    AMAX_KERNEL(mxq_amax_all_##name##_##isa, amax_of_all, type)
 
 #endif

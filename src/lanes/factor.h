@@ -3,6 +3,7 @@
  * written once over vec.h.
  *
  *   vec_factors(factor, i)   the factors of values i .. i + VEC_LANES - 1, one for each 8
+ *   vec_fms_ps(a, b, c)      a * b - c in F32, rounded once
  *
  * NaNs, which have codes and bits of their own, are looked for at the end: a call that met one does all of it
  * again, the slow way. */
@@ -15,25 +16,24 @@
 
 #define FACTOR_STEP (4 * VEC_LANES)
 
-MXQ_INLINE vec_ps factors_at(const struct mxq_factors *by, size_t i)
+MXQ_INLINE vec_ps factors_at(struct mxq_factors by, size_t i)
 {
-    return VEC_LANES > 8 && by->shift == 3 ? vec_factors(by->value, i)
-                                           : vec_broadcast_ps(by->value + (i >> by->shift));
+    return VEC_LANES > 8 && by.shift == 3 ? vec_factors(by.value, i)
+                                          : vec_broadcast_ps(by.value + (i >> by.shift));
 }
 
 /* Returns values i .. i + VEC_LANES - 1 of x, scaled. */
-MXQ_INLINE vec scaled_at(const void *x, const struct mxq_factors *by, size_t i, enum mxq_type type,
-                         const int divides)
+MXQ_INLINE vec scaled_at(const void *x, struct mxq_factors by, size_t i, enum mxq_type type)
 {
     const vec_ps value = vec_as_ps(load_wide(x, i, type)), factor = factors_at(by, i);
-    return vec_of_ps(divides ? vec_div_ps(value, factor) : vec_mul_ps(value, factor));
+    return vec_of_ps(by.divides ? vec_div_ps(value, factor) : vec_mul_ps(value, factor));
 }
 
-MXQ_INLINE void scale_values_by(float *v, const void *x, const struct mxq_factors *by,
-                                size_t values, enum mxq_type type)
+MXQ_INLINE void scale_values_by(float *v, const void *x, struct mxq_factors by, size_t values,
+                                enum mxq_type type)
 {
     for (size_t i = 0; i < values; i += VEC_LANES)
-        vec_store(v + i, scaled_at(x, by, i, type, by->divides));
+        vec_store(v + i, scaled_at(x, by, i, type));
 }
 
 /* The factors of the 32 values from value `i` on, which begins a block or is within one: eight, the last
@@ -52,10 +52,69 @@ MXQ_INLINE void load_block_factors(struct block_factors *b, const struct mxq_fac
 
 /* -------------------------------------------- Packing ------------------------------------------- */
 
-/* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one. */
-MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, const struct mxq_factors *by,
-                              size_t values, size_t ahead, const struct mxq_element_info *e,
-                              enum mxq_type type, const int divides)
+/* The divisors d of a piece, 1 / d rounded, and -1 / d; of an infinite d zeros. */
+#define FACTOR_PIECE 1024
+struct divisors {
+    float value[FACTOR_PIECE / 8], inverse[FACTOR_PIECE / 8], minus_inverse[FACTOR_PIECE / 8];
+};
+
+/* Inverts the divisors of `values` values, and returns whether all of them are ordinary.  Then x / d is, exactly
+ * rounded,
+ *
+ *     q - (q d - x) r,   q = x r,   r = 1 / d
+ *
+ * each operation rounded once, where it decides on an element's code: that was compared for all 2^23
+ * significands of d (tests/exhaustive.c).  Three operations are less than a division takes.  The signs are such
+ * that -0 stays what it is. */
+MXQ_INLINE int invert(struct divisors *d, const struct mxq_factors *by, size_t values)
+{
+    const vec low = vec_set1(0x21800000), high = vec_set1(0x5D800000); /* 2^-60, 2^60 */
+    const vec one = vec_set1(0x3F800000), infinity = vec_set1(0x7F800000);
+    const size_t count = ((values - 1) >> by->shift) + 1;
+    vec is_outside = vec_set1(0);
+    for (size_t i = 0; i < count; i += VEC_LANES) {
+        uint32_t last[VEC_LANES];
+        const size_t left = count - i;
+        const void *from = by->value + i;
+        if (left < VEC_LANES) {
+            vec_store(last, one);
+            from = memcpy(last, from, left * sizeof *last);
+        }
+        const vec loaded = vec_load(from), is_infinite = vec_eq(loaded, infinity);
+        const vec divisor = vec_andnot(is_infinite, loaded);
+        const vec inverse = vec_of_ps(vec_div_ps(vec_as_ps(one), vec_as_ps(loaded)));
+        const vec is_extreme = vec_or(vec_gt(low, divisor), vec_gt(divisor, high));
+        is_outside = vec_or(is_outside, vec_andnot(is_infinite, is_extreme));
+        vec_store(d->value + i, divisor);
+        vec_store(d->inverse + i, inverse);
+        vec_store(d->minus_inverse + i, vec_or(inverse, vec_set1(0x80000000)));
+    }
+    return !vec_mask(is_outside);
+}
+
+MXQ_INLINE vec divided_at(const void *x, const struct divisors *d, unsigned shift, size_t i,
+                          enum mxq_type type)
+{
+    const vec_ps value = vec_as_ps(load_wide(x, i, type));
+    vec_ps divisor, inverse, minus;
+    if (VEC_LANES > 8 && shift == 3) {
+        divisor = vec_factors(d->value, i);
+        inverse = vec_factors(d->inverse, i);
+        minus = vec_factors(d->minus_inverse, i);
+    } else {
+        divisor = vec_broadcast_ps(d->value + (i >> shift));
+        inverse = vec_broadcast_ps(d->inverse + (i >> shift));
+        minus = vec_broadcast_ps(d->minus_inverse + (i >> shift));
+    }
+    const vec_ps q = vec_mul_ps(value, inverse);
+    return vec_of_ps(vec_fma_ps(vec_fms_ps(q, divisor, value), minus, q));
+}
+
+/* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one.  Divides
+ * by d, or, where that is NULL, multiplies. */
+MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_factors by,
+                              const struct divisors *d, size_t values, size_t ahead,
+                              const struct mxq_element_info *e, enum mxq_type type)
 {
     const struct pack_group g = pack_group_of(vec_set1(127), e);
     vec largest = vec_set1(0);
@@ -64,12 +123,12 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, const struct mxq
         UNROLL for (size_t k = 0; k < 4; k++)
         {
             const size_t at = i + k * VEC_LANES;
-            const vec scaled = scaled_at(x, by, at, type, divides);
+            value[k] = d ? divided_at(x, d, by.shift, at, type) : scaled_at(x, by, at, type);
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_ahead(x, at * type_bytes(type), ahead);
-            largest = vec_max(largest, vec_and(scaled, vec_set1(0x7FFFFFFF)));
-            value[k] = vec_clamp(scaled, g.limit);
-            t[k] = rounded_sum(value[k], g.rounding, e);
+            const vec magnitude = vec_and(value[k], vec_set1(0x7FFFFFFF));
+            largest = vec_max(largest, magnitude);
+            t[k] = clamped_sum(value[k], magnitude, g, e);
             bias[k] = g.bias;
         }
         vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
@@ -86,28 +145,48 @@ static __attribute__((noinline)) void pack_block_by(uint8_t *elements, const voi
     struct block_factors own;
     float v[MXQ_BLOCK];
     load_block_factors(&own, by, i);
-    scale_values_by(v, (const unsigned char *)x + i * type_bytes(type), &own.by, MXQ_BLOCK, type);
+    scale_values_by(v, (const unsigned char *)x + i * type_bytes(type), own.by, MXQ_BLOCK, type);
     pack_block_any(elements + packed_bytes(i, e), v, 127, e, MXQ_F32);
+}
+
+/* Up to FACTOR_PIECE values, a multiple of 32. */
+MXQ_INLINE void pack_piece_by(uint8_t *elements, const void *x, struct mxq_factors by,
+                              size_t values, size_t ahead, const struct mxq_element_info *e,
+                              enum mxq_type type, const int divides)
+{
+    const size_t whole = values / FACTOR_STEP * FACTOR_STEP;
+    struct divisors divisors, *const d = divides ? &divisors : NULL;
+    int is_slow = divides && !invert(&divisors, &by, values);
+    if (!is_slow)
+        is_slow = pack_values_by(elements, x, by, d, whole, ahead, e, type);
+    if (!is_slow && whole < values) {
+        struct block_factors own;
+        unsigned char padded[FACTOR_STEP * 4];
+        uint8_t codes[FACTOR_STEP];
+        load_block_factors(&own, &by, whole);
+        if (divides)
+            invert(&divisors, &own.by, FACTOR_STEP);
+        pad_group(padded, (const unsigned char *)x + whole * type_bytes(type), block_bytes(type),
+                  FACTOR_STEP * type_bytes(type));
+        is_slow = pack_values_by(codes, padded, own.by, d, FACTOR_STEP, 0, e, type);
+        memcpy(elements + packed_bytes(whole, e), codes, packed_bytes(MXQ_BLOCK, e));
+    }
+    for (size_t i = 0; is_slow && i < values; i += MXQ_BLOCK)
+        pack_block_by(elements, x, i, &by, e, type);
 }
 
 MXQ_INLINE void pack_blocks_by(uint8_t *elements, const void *x, const struct mxq_factors *by,
                                size_t blocks, size_t ahead, const struct mxq_element_info *e,
                                enum mxq_type type, const int divides)
 {
-    const size_t values = blocks * MXQ_BLOCK, whole = values / FACTOR_STEP * FACTOR_STEP;
-    int met_nan = pack_values_by(elements, x, by, whole, ahead, e, type, divides);
-    if (whole < values) {
-        struct block_factors own;
-        unsigned char padded[FACTOR_STEP * 4];
-        uint8_t codes[FACTOR_STEP];
-        load_block_factors(&own, by, whole);
-        pad_group(padded, (const unsigned char *)x + whole * type_bytes(type), block_bytes(type),
-                  FACTOR_STEP * type_bytes(type));
-        met_nan |= pack_values_by(codes, padded, &own.by, FACTOR_STEP, 0, e, type, divides);
-        memcpy(elements + packed_bytes(whole, e), codes, packed_bytes(MXQ_BLOCK, e));
+    const size_t values = blocks * MXQ_BLOCK;
+    for (size_t i = 0; i < values; i += FACTOR_PIECE) {
+        const struct mxq_factors piece = {by->value + (i >> by->shift), by->shift, divides};
+        const size_t left = values - i;
+        pack_piece_by(elements + packed_bytes(i, e),
+                      (const unsigned char *)x + i * type_bytes(type), piece,
+                      left < FACTOR_PIECE ? left : FACTOR_PIECE, ahead, e, type, divides);
     }
-    for (size_t i = 0; met_nan && i < values; i += MXQ_BLOCK)
-        pack_block_by(elements, x, i, by, e, type);
 }
 
 #define PACK_BY_KERNEL(name, element, type)                                                        \
@@ -128,7 +207,7 @@ MXQ_INLINE vec rescaled(vec value, vec_ps factor, vec_ps tensor)
 }
 
 /* The same as pack_values_by() for unpacking. */
-MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, const struct mxq_factors *by,
+MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_factors by,
                                 float tensor, size_t values, const struct mxq_element_info *e,
                                 enum mxq_type type)
 {
@@ -172,7 +251,7 @@ static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *el
         vec value[2];
         for (size_t k = 0; k < 2; k++) {
             const size_t at = j + k * VEC_LANES;
-            value[k] = canonical(rescaled(vec_of_ps(vec_load_ps(v + at)), factors_at(&own.by, at),
+            value[k] = canonical(rescaled(vec_of_ps(vec_load_ps(v + at)), factors_at(own.by, at),
                                           vec_broadcast_ps(&tensor)));
             if (type == MXQ_BF16)
                 value[k] = round_to_bf16(value[k]);
@@ -186,7 +265,7 @@ MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct 
                                  enum mxq_type type)
 {
     const size_t values = blocks * MXQ_BLOCK, whole = values / FACTOR_STEP * FACTOR_STEP;
-    int met_nan = unpack_values_by(y, elements, by, tensor, whole, e, type);
+    int met_nan = unpack_values_by(y, elements, *by, tensor, whole, e, type);
     if (whole < values) {
         struct block_factors own;
         unsigned char padded[FACTOR_STEP * 4];
@@ -194,7 +273,7 @@ MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct 
         load_block_factors(&own, by, whole);
         pad_group(codes, elements + packed_bytes(whole, e), packed_bytes(MXQ_BLOCK, e),
                   packed_bytes(FACTOR_STEP, e));
-        met_nan |= unpack_values_by(padded, codes, &own.by, tensor, FACTOR_STEP, e, type);
+        met_nan |= unpack_values_by(padded, codes, own.by, tensor, FACTOR_STEP, e, type);
         memcpy((unsigned char *)y + whole * type_bytes(type), padded, block_bytes(type));
     }
     for (size_t i = 0; met_nan && i < values; i += MXQ_BLOCK)
@@ -221,7 +300,7 @@ MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct 
 #define SCALE_BY_KERNEL(name, type)                                                                \
     void name(float *v, const void *x, const struct mxq_factors *by, size_t blocks)                \
     {                                                                                              \
-        scale_values_by(v, x, by, blocks *MXQ_BLOCK, type);                                        \
+        scale_values_by(v, x, *by, blocks *MXQ_BLOCK, type);                                       \
     }
 
 #endif

@@ -51,11 +51,15 @@ MXQ_INLINE uint32_t scale_high(const struct mxq_element_info *e)
 
 #ifndef VEC_ROUND_KEEPS_SIGN
 /* Without a maximum of magnitudes that carries the sign along, the sign is left to vec_store_codes. */
+MXQ_INLINE vec round_magnitude(vec magnitude, vec smallest, vec grid)
+{
+    const vec binade = vec_max(vec_and(magnitude, vec_set1(0x7F800000)), smallest);
+    return vec_fma(binade, grid, magnitude);
+}
+
 MXQ_INLINE vec vec_round(vec x, vec smallest, vec grid)
 {
-    const vec magnitude = vec_and(x, vec_set1(0x7FFFFFFF));
-    const vec binade = vec_max(vec_and(x, vec_set1(0x7F800000)), smallest);
-    return vec_fma(binade, grid, magnitude);
+    return round_magnitude(vec_and(x, vec_set1(0x7FFFFFFF)), smallest, grid);
 }
 
 MXQ_INLINE vec vec_clamp(vec x, vec limit)
@@ -93,12 +97,29 @@ MXQ_INLINE struct pack_group pack_group_of(vec scale, const struct mxq_element_i
     };
 }
 
+MXQ_INLINE vec grid_of(const struct mxq_element_info *e)
+{
+    return vec_set1((uint32_t)(127 + 23 - e->mantissa_bits) << 23);
+}
+
 /* Returns t of x. */
 MXQ_INLINE vec rounded_sum(vec x, vec rounding, const struct mxq_element_info *e)
 {
     if (e->kind == MXQ_INTEGER)
         return vec_of_ps(vec_add_ps(vec_as_ps(x), vec_as_ps(rounding)));
-    return vec_round(x, rounding, vec_set1((uint32_t)(127 + 23 - e->mantissa_bits) << 23));
+    return vec_round(x, rounding, grid_of(e));
+}
+
+/* Returns t of x, which may be beyond the largest element; a NaN gives anything. */
+MXQ_INLINE vec clamped_sum(vec x, vec magnitude, struct pack_group g,
+                           const struct mxq_element_info *e)
+{
+#ifndef VEC_ROUND_KEEPS_SIGN
+    if (e->kind == MXQ_FLOAT)
+        return round_magnitude(vec_min(magnitude, g.limit), g.rounding, grid_of(e));
+#endif
+    (void)magnitude;
+    return rounded_sum(vec_clamp(x, g.limit), g.rounding, e);
 }
 
 /* Packs `values` values, a multiple of 4 * VEC_LANES.  With `any` magnitudes may be beyond the limit,

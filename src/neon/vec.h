@@ -239,6 +239,11 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
 #endif
 }
 
+MXQ_INLINE vec_ps vec_fms_ps(vec_ps a, vec_ps b, vec_ps c)
+{
+    return vec_fma_ps(a, b, vnegq_f32(c));
+}
+
 MXQ_INLINE vec vec_fma(vec a, vec b, vec c)
 {
     return vec_of_ps(vec_fma_ps(vec_as_ps(a), vec_as_ps(b), vec_as_ps(c)));

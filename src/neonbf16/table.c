@@ -10,20 +10,22 @@
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax     neon
-#define COLUMN_amax_8   neon
-#define COLUMN_scale    neon
-#define COLUMN_pack     neon
-#define COLUMN_unpack   neon
-#define COLUMN_quantize neon
-#define COLUMN_columns  neon
-#define COLUMN_mse      neon
-#define COLUMN_encode   neon
+#define COLUMN_amax      neon
+#define COLUMN_amax_8    neon
+#define COLUMN_amax_16   neon
+#define COLUMN_amax_all  neon
+#define COLUMN_scale     neon
+#define COLUMN_pack      neon
+#define COLUMN_unpack    neon
+#define COLUMN_quantize  neon
+#define COLUMN_columns   neon
+#define COLUMN_mse       neon
+#define COLUMN_encode    neon
 #define COLUMN_quotient  neon
 #define COLUMN_pack_by   neon
 #define COLUMN_unpack_by neon
 #define COLUMN_scale_by  neon
-#define COLUMN_measure  neon
+#define COLUMN_measure   neon
 
 const struct mxq_kernels mxq_kernels_neonbf16 = {
     .isa = "neonbf16",

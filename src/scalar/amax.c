@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amax.c -- block amax, and that of each 8 values, the reference. */
+/* amax.c -- the largest magnitude of blocks, or of all values, the reference. */
 #include "scalar/wide.h"
 
 MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum mxq_type type,
@@ -16,16 +16,21 @@ MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, enum m
     }
 }
 
+#define AMAX_KERNEL(name, type, values, block)                                                     \
+    void name(uint32_t *amax, const void *x, size_t blocks, size_t ahead)                          \
+    {                                                                                              \
+        (void)ahead;                                                                               \
+        amax_blocks(amax, x, (values) / (block), type, block);                                     \
+    }
+
 #define AMAX_KERNELS(name, type)                                                                   \
-    void mxq_amax_##name##_scalar(uint32_t *amax, const void *x, size_t blocks, size_t ahead)      \
+    AMAX_KERNEL(mxq_amax_##name##_scalar, type, blocks *MXQ_BLOCK, MXQ_BLOCK)                      \
+    AMAX_KERNEL(mxq_amax_8_##name##_scalar, type, blocks *MXQ_BLOCK, 8)                            \
+    AMAX_KERNEL(mxq_amax_16_##name##_scalar, type, blocks *MXQ_BLOCK, 16)                          \
+    void mxq_amax_all_##name##_scalar(uint32_t *amax, const void *x, size_t blocks, size_t ahead)  \
     {                                                                                              \
         (void)ahead;                                                                               \
-        amax_blocks(amax, x, blocks, type, MXQ_BLOCK);                                             \
-    }                                                                                              \
-    void mxq_amax_8_##name##_scalar(uint32_t *amax, const void *x, size_t blocks, size_t ahead)    \
-    {                                                                                              \
-        (void)ahead;                                                                               \
-        amax_blocks(amax, x, blocks *(MXQ_BLOCK / 8), type, 8);                                    \
+        amax_blocks(amax, x, 1, type, blocks *MXQ_BLOCK);                                          \
     }
 
 AMAX_KERNELS(f32, MXQ_F32)
