@@ -71,6 +71,8 @@ static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm256_add_ps(a, b)
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm256_mul_ps(a, b); }
 static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm256_sub_ps(a, b); }
 static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return vec_of_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
+static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return _mm256_max_ps(_mm256_and_ps(a, vec_as_ps(vec_set1(0x7FFFFFFF))), b); }
+static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm256_min_ps(_mm256_and_ps(a, vec_as_ps(vec_set1(0x7FFFFFFF))), b); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm256_div_ps(a, b); }
 static inline vec_ps vec_factors(const float *factor, size_t i) { return _mm256_set1_ps(factor[i / 8]); }
 

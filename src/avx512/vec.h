@@ -76,6 +76,8 @@ static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm512_add_ps(a, b)
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm512_mul_ps(a, b); }
 static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm512_sub_ps(a, b); }
 static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return _mm512_movm_epi32(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ)); }
+static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return _mm512_range_ps(a, b, 3 | 2 << 2); }
+static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm512_range_ps(a, b, 2 | 2 << 2); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm512_div_ps(a, b); }
 
 static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }

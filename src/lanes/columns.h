@@ -66,19 +66,18 @@ MXQ_INLINE vec better_columns(uint32_t which, const struct columns *c, vec scale
                               const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec factor = factor_of(scales);
-    struct mse_sums s = {vec_zero_ps(), vec_zero_ps()};
-    float gain[VEC_LANES], loss[VEC_LANES];
+    vec_ps sum = vec_zero_ps();
+    float sums[VEC_LANES];
     uint8_t codes[VEC_LANES];
     for (size_t row = 0; row < MXQ_BLOCK; row++)
-        add_errors(&s, load_wide(c->x + row * c->x_stride_bytes, 0, type), factor, e);
-    vec_store_ps(gain, s.gain);
-    vec_store_ps(loss, vec_mul_ps(s.loss, set1_ps(loss_unit(e))));
+        sum = add_errors(sum, load_wide(c->x + row * c->x_stride_bytes, 0, type), factor, e);
+    vec_store_ps(sums, sum);
     vec_store_u8(codes, scales);
     uint32_t better = 0;
     for (; which; which &= which - 1) {
         const size_t lane = (size_t)__builtin_ctz(which);
-        int is_better = gain[lane] > loss[lane];
-        if (is_close(gain[lane], loss[lane])) {
+        int is_better = sums[lane] > 0;
+        if (!decides(sums[lane], e)) {
             unsigned char column[MXQ_BLOCK * 4];
             gather_column(column, c, lane, type);
             is_better = decide(column, codes[lane], is_better, e, type);

@@ -12,10 +12,13 @@
  *     m above max:  it gains 2 H max(0, m - (max + H / 2)); and, where P is max + 2 H as of E4M3,
  *                   2 H max(0, m - (max + 3 H / 2)) more.
  *
- * F32 sums of both decide, unless they are too close to each other.  How close is that?  In these units
- * values are exact but for what is below 2^-126, and so are the terms.  No sum is of more than 64 of them, all
- * positive, and each addition is off by 2^-24 of its result: so a sum is within 2^-18 of itself.  A gain
- * that is not zero is at least 2^-24 P, so that the sums of the contract differ by more than F64 loses. */
+ * The sum of all that in F32 decides, unless it is too close to zero.  How close is that?  In units of 2 H no
+ * term is above H / 2, or 2 H as of E4M3, and all are exact, but for what is below 2^-126.  Each of the
+ * at most 69 additions, or 101, is off by 2^-24 of its result, a sum of at most 32 terms: that makes 2^-13 H, or
+ * 2^-11 H.  The sums of the contract are far closer to the truth.
+ *
+ *   vec_sum_ps             of all lanes, in any order
+ *   vec_larger_magnitude(a, b) _smaller_magnitude   the larger or smaller one of |a| and b, b > 0 */
 #ifndef MXQ_LANES_MSE_H
 #define MXQ_LANES_MSE_H
 
@@ -23,8 +26,6 @@
 
 #include "lanes/amax.h"
 #include "unroll.h"
-
-#define MSE_CLOSE 0x1p-16f /* more than twice 2^-18, and what the products with it lose */
 
 /* Blocks whose choices are made one after the other: so many that leaving the loop, which no machine
  * foresees, costs little. */
@@ -50,12 +51,6 @@ MXQ_INLINE float low_step(const struct mxq_element_info *e)
     return e->kind == MXQ_INTEGER ? top_step(e) : power_of_two(1 - e->bias - e->mantissa_bits);
 }
 
-/* That of a loss in those of a gain. */
-MXQ_INLINE float loss_unit(const struct mxq_element_info *e)
-{
-    return low_step(e) / top_step(e);
-}
-
 /* Only beyond this there is something to gain. */
 MXQ_INLINE float gain_begin(const struct mxq_element_info *e)
 {
@@ -67,35 +62,37 @@ MXQ_INLINE vec_ps set1_ps(float value)
     return vec_broadcast_ps(&value);
 }
 
-/* max(0, v - begin), v being positive or zero. */
-MXQ_INLINE vec_ps excess(vec v, float begin)
+/* Whether P is max + 2 H. */
+MXQ_INLINE int has_second_gain(const struct mxq_element_info *e)
 {
-    const vec_ps least = set1_ps(begin);
-    return vec_sub_ps(vec_as_ps(vec_max(v, vec_of_ps(least))), least);
+    return gain_begin(e) + top_step(e) < power_of_two(e->emax + 1);
 }
 
-/* Sums, in each lane, over some of the values. */
-struct mse_sums {
-    vec_ps gain; /* in units of 2 H */
-    vec_ps loss; /* in units of 2 h */
-};
-
-/* Adds values, whose magnitudes are below P. */
-MXQ_INLINE void add_errors(struct mse_sums *s, vec x, vec factor, const struct mxq_element_info *e)
+MXQ_INLINE int decides(float sum, const struct mxq_element_info *e)
 {
-    const vec all_but_sign = vec_set1(0x7FFFFFFF);
+    return fabsf(sum) > top_step(e) * (has_second_gain(e) ? 0x1p-11F : 0x1p-13F);
+}
+
+/* max(0, |v| - begin). */
+MXQ_INLINE vec_ps excess(vec_ps v, float begin)
+{
+    return vec_sub_ps(vec_larger_magnitude(v, set1_ps(begin)), set1_ps(begin));
+}
+
+/* Adds to a lane of d by what the larger scale is better for values below P, in units of 2 H. */
+MXQ_INLINE vec_ps add_errors(vec_ps d, vec x, vec factor, const struct mxq_element_info *e)
+{
     const float high = power_of_two(e->emax + 1), step = low_step(e);
     const float low_end = e->kind == MXQ_INTEGER ? high : power_of_two(2 - e->bias);
-    const vec magnitude = vec_and(vec_mul(x, factor), all_but_sign);
-    s->gain = vec_add_ps(s->gain, excess(magnitude, gain_begin(e)));
-    if (gain_begin(e) + top_step(e) < high)
-        s->gain = vec_add_ps(s->gain, excess(magnitude, gain_begin(e) + top_step(e)));
+    const vec_ps scaled = vec_as_ps(vec_mul(x, factor));
+    d = vec_add_ps(d, excess(scaled, gain_begin(e)));
+    if (has_second_gain(e))
+        d = vec_add_ps(d, excess(scaled, gain_begin(e) + top_step(e)));
     /* Added, it leaves no bits below 2 h. */
     const vec_ps offset = set1_ps(0x1.8p23F * 2 * step);
-    const vec_ps low = vec_as_ps(vec_min(magnitude, vec_of_ps(set1_ps(low_end))));
+    const vec_ps low = vec_smaller_magnitude(scaled, set1_ps(low_end));
     const vec_ps nearest = vec_sub_ps(vec_add_ps(low, offset), offset);
-    const vec distance = vec_and(vec_of_ps(vec_sub_ps(low, nearest)), all_but_sign);
-    s->loss = vec_add_ps(s->loss, excess(distance, step / 2));
+    return vec_fma_ps(excess(vec_sub_ps(low, nearest), step / 2), set1_ps(-step / top_step(e)), d);
 }
 
 /* What brings values to the grid of a scale below 254. */
@@ -104,16 +101,19 @@ MXQ_INLINE vec factor_of(vec scale)
     return vec_sll(vec_sub(vec_set1(254), scale), 23);
 }
 
-/* Whether the larger scale is better, 0 or 1, where F32 sums are too close to tell. */
+/* Whether the larger scale is better, 0 or 1, where F32 sums are too close to tell: more than zero or not is
+ * what they say if they are exact. */
 static __attribute__((noinline)) int decide(const void *x, uint8_t scale, int is_more,
                                             const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec factor = factor_of(vec_set1(scale));
     float values[MXQ_BLOCK];
     uint8_t chosen = scale;
-    /* Of multiples of 2^-16 H all sums are exact, those of the contract too, and that happens: BF16 has few
-     * bits.  Added, this leaves no bits below. */
-    const vec_ps offset = set1_ps(128 * top_step(e));
+    /* The sums of multiples of 2^-16 H and 2^-19 H^2 / h are exact, those of the contract too, and that happens:
+     * BF16 has few bits.  Added, this leaves no bits below. */
+    const float grid =
+        top_step(e) / low_step(e) < 8 ? 0x1p-16F : 0x1p-19F * top_step(e) / low_step(e);
+    const vec_ps offset = set1_ps(0x1p23F * top_step(e) * grid);
     vec is_exact = vec_set1(0xFFFFFFFF);
     for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES) {
         const vec value = load_wide(x, i, type);
@@ -128,54 +128,59 @@ static __attribute__((noinline)) int decide(const void *x, uint8_t scale, int is
     return chosen > scale;
 }
 
-/* Whether the contract's sums could compare differently. */
-MXQ_INLINE int is_close(float gain, float loss)
+/* VEC_LANES values of a block from value i on; of BF16 the even ones of twice as many, then the odd ones. */
+MXQ_INLINE vec load_in_any_order(const void *x, size_t i, enum mxq_type type)
 {
-    return fabsf(gain - loss) <= MSE_CLOSE * loss;
+    if (type != MXQ_BF16)
+        return load_wide(x, i, type);
+    const size_t first = i / (2 * VEC_LANES) * 2 * VEC_LANES;
+    const vec pairs = vec_load((const unsigned char *)x + first * sizeof(uint16_t));
+    return i == first ? vec_sll(pairs, 16) : vec_and(pairs, vec_set1(0xFFFF0000));
 }
 
 /* Whether the larger scale is better: 0 or 1. */
-MXQ_INLINE int is_better_above(const void *x, uint8_t scale, const struct mxq_element_info *e,
-                               enum mxq_type type)
+MXQ_INLINE int is_better_above(const void *x, uint8_t scale, const uint32_t *factor,
+                               const struct mxq_element_info *e, enum mxq_type type)
 {
-    const vec factor = factor_of(vec_set1(scale));
-    struct mse_sums s = {vec_zero_ps(), vec_zero_ps()};
+    const vec by = vec_of_ps(vec_broadcast_ps(factor));
+    vec_ps d = vec_zero_ps();
     UNROLL
     for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES)
-        add_errors(&s, load_wide(x, i, type), factor, e);
-    const float gain = vec_sum_ps(s.gain), loss = vec_sum_ps(s.loss) * loss_unit(e);
-    if (is_close(gain, loss))
-        return decide(x, scale, gain > loss, e, type);
-    return gain > loss;
+        d = add_errors(d, load_in_any_order(x, i, type), by, e);
+    const float sum = vec_sum_ps(d);
+    return decides(sum, e) ? sum > 0 : decide(x, scale, sum > 0, e, type);
 }
 
 /* One bit for each lane whose block has something to gain, of ordinary ones and of those with values beyond
- * P, for which nothing above holds. */
+ * P, for which nothing above holds; and what brings values to the grid of the smaller scale. */
 struct mse_lanes {
     uint32_t ordinary, beyond;
+    vec factor;
 };
 
+/* Scales of 254 and 255 and blocks that are not finite are never ordinary: their factors are 0 or -infinity,
+ * or what comes of them an infinity or a NaN. */
 MXQ_INLINE struct mse_lanes lanes_to_gain(vec amax, vec scale, const struct mxq_element_info *e)
 {
-    const vec is_finite = vec_gt(vec_set1(0x7F800000), amax);
-    const vec may_grow = vec_and(is_finite, vec_gt(vec_set1(254), scale));
-    const vec scaled = vec_mul(amax, factor_of(scale));
-    const vec gains = vec_gt(scaled, vec_of_ps(set1_ps(gain_begin(e))));
-    const vec is_below = vec_gt(vec_of_ps(set1_ps(power_of_two(e->emax + 1))), scaled);
-    const vec which = vec_and(may_grow, gains);
-    return (struct mse_lanes){vec_mask(vec_and(which, is_below)),
-                              vec_mask(vec_andnot(is_below, which))};
+    const uint32_t all = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
+    const vec factor = factor_of(scale), scaled = vec_mul(amax, factor);
+    const vec first = vec_add(vec_of_ps(set1_ps(gain_begin(e))), vec_set1(1));
+    const vec last = vec_sub(vec_of_ps(set1_ps(power_of_two(e->emax + 1))), vec_set1(1));
+    const uint32_t others = vec_mask_gt_u(vec_sub(scaled, first), vec_sub(last, first));
+    return (struct mse_lanes){all & ~others, vec_mask(vec_gt(scaled, last)), factor};
 }
 
 /* One bit for each block for which the larger scale is better, among the ordinary ones that have something
  * to gain. */
 MXQ_INLINE uint64_t better_above(uint64_t blocks, const unsigned char *x, const uint8_t *scale,
-                                 const struct mxq_element_info *e, enum mxq_type type)
+                                 const uint32_t *factor, const struct mxq_element_info *e,
+                                 enum mxq_type type)
 {
     uint64_t better = 0;
     for (; blocks; blocks &= blocks - 1) {
         const size_t b = (size_t)__builtin_ctzll(blocks);
-        const int is_better = is_better_above(x + b * block_bytes(type), scale[b], e, type);
+        const int is_better =
+            is_better_above(x + b * block_bytes(type), scale[b], factor + b, e, type);
         better |= (uint64_t)is_better << b;
     }
     return better;
@@ -191,14 +196,17 @@ MXQ_INLINE vec lanes_of_bits(uint32_t bits)
 MXQ_INLINE void mse_groups(uint8_t *scale, const float *x, size_t groups,
                            const struct mxq_element_info *e)
 {
+    uint32_t factors[MSE_BLOCKS];
     uint64_t ordinary = 0, beyond = 0;
     for (size_t g = 0; g < groups; g++) {
         const vec amax = amax_group(x + g * VEC_LANES * MXQ_BLOCK, MXQ_F32);
         const struct mse_lanes to_gain = lanes_to_gain(amax, vec_load_u8(scale + g * VEC_LANES), e);
+        vec_store(factors + g * VEC_LANES, to_gain.factor);
         ordinary |= (uint64_t)to_gain.ordinary << (g * VEC_LANES);
         beyond |= (uint64_t)to_gain.beyond << (g * VEC_LANES);
     }
-    const uint64_t better = better_above(ordinary, (const unsigned char *)x, scale, e, MXQ_F32);
+    const uint64_t better =
+        better_above(ordinary, (const unsigned char *)x, scale, factors, e, MXQ_F32);
     for (size_t g = 0; g < groups; g++) {
         const vec one = lanes_of_bits((uint32_t)(better >> (g * VEC_LANES)));
         vec_store_u8(scale + g * VEC_LANES, vec_add(vec_load_u8(scale + g * VEC_LANES), one));

@@ -123,9 +123,10 @@ MXQ_INLINE vec clamped_sum(vec x, vec magnitude, struct pack_group g,
 }
 
 /* Packs `values` values, a multiple of 4 * VEC_LANES.  With `any` magnitudes may be beyond the limit,
- * and the result tells whether there was a NaN; without, x is a stream that is worth prefetching. */
+ * and the result tells whether there was a NaN.  What is `ahead` bytes behind is asked for, unless that is 0. */
 MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, struct pack_group g,
-                           const struct mxq_element_info *e, enum mxq_type type, int any)
+                           const struct mxq_element_info *e, enum mxq_type type, int any,
+                           size_t ahead)
 {
     vec largest = vec_set1(0);
     vec lane = vec_first_lane();
@@ -137,9 +138,9 @@ MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, stru
             if (any) {
                 largest = vec_max(largest, vec_and(value, vec_set1(0x7FFFFFFF)));
                 value = vec_clamp(value, vec_lane(g.limit, lane));
-            } else if (k * VEC_LANES * type_bytes(type) % 64 == 0) {
-                prefetch_input(x, (i + k * VEC_LANES) * type_bytes(type));
             }
+            if (k * VEC_LANES * type_bytes(type) % 64 == 0)
+                prefetch_ahead(x, (i + k * VEC_LANES) * type_bytes(type), ahead);
             t[k] = rounded_sum(value, vec_lane(g.rounding, lane), e);
             bias[k] = vec_lane(g.bias, lane);
             if (ends_block(i, k))
@@ -171,7 +172,7 @@ static __attribute__((noinline)) void pack_block_any(uint8_t *elements, const vo
     for (size_t i = 0; i < MXQ_BLOCK; i += VEC_LANES)
         vec_store(values + i, vec_mul(load_wide(x, i, type), factor));
     pack_values(packed, values, VALUES, pack_group_of(vec_set1((uint32_t)(scale + shift)), e), e,
-                MXQ_F32, 1);
+                MXQ_F32, 1, 0);
     mxq_unpack_bits(codes, packed, MXQ_BLOCK, e->bits);
     for (size_t i = 0; i < MXQ_BLOCK; i++)
         if ((values[i] & 0x7FFFFFFF) > 0x7F800000)
@@ -204,7 +205,7 @@ MXQ_INLINE void pack_one_group(uint8_t *elements, const void *x, const uint8_t *
     const vec scales = vec_load_u8(scale);
     const struct pack_group g = pack_group_of(scales, e);
     uint32_t any = scales_outside(scales, e);
-    if (pack_values(elements, x, VEC_LANES * MXQ_BLOCK, g, e, type, 1))
+    if (pack_values(elements, x, VEC_LANES * MXQ_BLOCK, g, e, type, 1, 0))
         any = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
     pack_blocks_any(any, elements, x, scale, e, type);
 }

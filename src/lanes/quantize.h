@@ -38,34 +38,82 @@ MXQ_INLINE struct scaled_group scale_one_group(uint8_t *scale, const void *x,
 
 MXQ_INLINE void pack_scaled_group(uint8_t *elements, const uint8_t *scale, const void *x,
                                   struct scaled_group g, const struct mxq_element_info *e,
-                                  enum mxq_type type)
+                                  enum mxq_type type, size_t ahead)
 {
-    pack_values(elements, x, VEC_LANES * MXQ_BLOCK, g.pack, e, type, 0);
+    pack_values(elements, x, VEC_LANES * MXQ_BLOCK, g.pack, e, type, 0, ahead);
     pack_blocks_any(g.any, elements, x, scale, e, type);
 }
 
-/* Up to MSE_GROUPS groups, the larger scale for blocks that are better with it. */
+/* Up to MSE_BLOCKS blocks whose scales are being chosen. */
+struct mse_chunk {
+    vec amax[MSE_GROUPS], scales[MSE_GROUPS];
+    uint32_t factors[MSE_BLOCKS];
+    uint64_t to_gain, better; /* a bit for each block */
+};
+
+MXQ_INLINE void scale_chunk(struct mse_chunk *chunk, uint8_t *scale, const unsigned char *x,
+                            size_t groups, const struct mxq_scale_rule *rule,
+                            const struct mxq_element_info *e, enum mxq_type type)
+{
+    chunk->to_gain = 0;
+    for (size_t g = 0; g < groups; g++) {
+        const vec amax = amax_group(x + g * VEC_LANES * block_bytes(type), type);
+        const vec scales = scale_group(amax, rule);
+        vec_store_u8(scale + g * VEC_LANES, scales);
+        chunk->amax[g] = amax;
+        chunk->scales[g] = scales;
+        const struct mse_lanes to_gain = lanes_to_gain(amax, scales, e);
+        vec_store(chunk->factors + g * VEC_LANES, to_gain.factor);
+        chunk->to_gain |= (uint64_t)to_gain.ordinary << (g * VEC_LANES);
+    }
+}
+
+MXQ_INLINE void pack_chunk(const struct mse_chunk *chunk, uint8_t *elements, uint8_t *scale,
+                           const unsigned char *x, size_t groups, const struct mxq_element_info *e,
+                           enum mxq_type type)
+{
+    const size_t ahead = MXQ_AHEAD + 2 * MSE_BLOCKS * block_bytes(type);
+    for (size_t g = 0; g < groups; g++) {
+        const uint32_t better = (uint32_t)(chunk->better >> (g * VEC_LANES));
+        const vec scales = vec_add(chunk->scales[g], lanes_of_bits(better));
+        const struct scaled_group scaled =
+            scaled_group_of(scales, chunk->amax[g], scales_outside(scales, e), e);
+        vec_store_u8(scale, scales);
+        pack_scaled_group(elements, scale, x, scaled, e, type, ahead);
+        elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
+        scale += VEC_LANES;
+        x += VEC_LANES * block_bytes(type);
+    }
+}
+
+MXQ_INLINE size_t groups_of_chunk(size_t chunk, size_t groups)
+{
+    const size_t left = groups - chunk * MSE_GROUPS;
+    return left < MSE_GROUPS ? left : MSE_GROUPS;
+}
+
+/* Each step waits for the one before: three chunks are in work, so that no step waits for its own. */
 MXQ_INLINE void quantize_by_error(uint8_t *elements, uint8_t *scale, const unsigned char *x,
                                   size_t groups, const struct mxq_scale_rule *rule,
                                   const struct mxq_element_info *e, enum mxq_type type)
 {
-    vec amax[MSE_GROUPS], scales[MSE_GROUPS];
-    uint64_t to_gain = 0;
-    for (size_t g = 0; g < groups; g++) {
-        amax[g] = amax_group(x + g * VEC_LANES * block_bytes(type), type);
-        scales[g] = scale_group(amax[g], rule);
-        vec_store_u8(scale + g * VEC_LANES, scales[g]);
-        to_gain |= (uint64_t)lanes_to_gain(amax[g], scales[g], e).ordinary << (g * VEC_LANES);
-    }
-    const uint64_t better = better_above(to_gain, x, scale, e, type);
-    for (size_t g = 0; g < groups; g++) {
-        const vec chosen = vec_add(scales[g], lanes_of_bits((uint32_t)(better >> (g * VEC_LANES))));
-        vec_store_u8(scale, chosen);
-        pack_scaled_group(elements, scale, x,
-                          scaled_group_of(chosen, amax[g], scales_outside(chosen, e), e), e, type);
-        elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
-        scale += VEC_LANES;
-        x += VEC_LANES * block_bytes(type);
+    const size_t chunks = (groups + MSE_GROUPS - 1) / MSE_GROUPS;
+    const size_t x_step = MSE_BLOCKS * block_bytes(type);
+    const size_t elements_step = packed_bytes(MSE_BLOCKS * MXQ_BLOCK, e);
+    struct mse_chunk ring[3];
+    for (size_t i = 0; i < chunks + 2; i++) {
+        if (i < chunks)
+            scale_chunk(&ring[i % 3], scale + i * MSE_BLOCKS, x + i * x_step,
+                        groups_of_chunk(i, groups), rule, e, type);
+        if (i >= 1 && i <= chunks) {
+            struct mse_chunk *chunk = &ring[(i - 1) % 3];
+            chunk->better = better_above(chunk->to_gain, x + (i - 1) * x_step,
+                                         scale + (i - 1) * MSE_BLOCKS, chunk->factors, e, type);
+        }
+        if (i >= 2)
+            pack_chunk(&ring[(i - 2) % 3], elements + (i - 2) * elements_step,
+                       scale + (i - 2) * MSE_BLOCKS, x + (i - 2) * x_step,
+                       groups_of_chunk(i - 2, groups), e, type);
     }
 }
 
@@ -80,29 +128,23 @@ MXQ_INLINE void quantize_by_rule(uint8_t *elements, uint8_t *scale, const unsign
     for (; groups > 1; groups--) {
         const struct scaled_group next =
             scale_one_group(scale + VEC_LANES, x + x_step, rule, e, type);
-        pack_scaled_group(elements, scale, x, g, e, type);
+        pack_scaled_group(elements, scale, x, g, e, type, MXQ_AHEAD);
         g = next;
         elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
         scale += VEC_LANES;
         x += x_step;
     }
-    pack_scaled_group(elements, scale, x, g, e, type);
+    pack_scaled_group(elements, scale, x, g, e, type, MXQ_AHEAD);
 }
 
 MXQ_INLINE void quantize_groups(uint8_t *elements, uint8_t *scale, const unsigned char *x,
                                 size_t groups, const struct mxq_scale_rule *rule,
                                 const struct mxq_element_info *e, enum mxq_type type)
 {
-    if (!rule->by_error) {
+    if (rule->by_error)
+        quantize_by_error(elements, scale, x, groups, rule, e, type);
+    else
         quantize_by_rule(elements, scale, x, groups, rule, e, type);
-        return;
-    }
-    for (size_t done = 0; done < groups; done += MSE_GROUPS) {
-        const size_t left = groups - done;
-        quantize_by_error(elements + packed_bytes(done * VEC_LANES * MXQ_BLOCK, e),
-                          scale + done * VEC_LANES, x + done * VEC_LANES * block_bytes(type),
-                          left < MSE_GROUPS ? left : MSE_GROUPS, rule, e, type);
-    }
 }
 
 MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,

@@ -50,6 +50,8 @@ static inline void vec_store_ps(float *p, vec_ps a) { vst1q_f32(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return vaddq_f32(a, b); }
 static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return vsubq_f32(a, b); }
 static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return vcgeq_f32(a, b); }
+static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return vmaxq_f32(vabsq_f32(a), b); }
+static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return vminq_f32(vabsq_f32(a), b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }
 static inline vec_ps vec_factors(const float *factor, size_t i) { return vdupq_n_f32(factor[i / 8]); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(vec_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
