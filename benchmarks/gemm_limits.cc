@@ -19,6 +19,7 @@ const limit_peak *peak_of(const std::string &isa)
 {
     static const limit_peak *const all[] = {
 #if defined(__x86_64__)
+        &limit_peak_amxint8,
         &limit_peak_amx,
         &limit_peak_avx512bf16,
         &limit_peak_avx512vnni,

@@ -76,6 +76,70 @@ static struct product *make_product(uint64_t seed)
     return p;
 }
 
+/* Of integers: vectors do a part of it, which the emulated tiles do not bring. */
+#if defined(MXQ_EMULATED)
+static void check_integers(struct random *random, size_t rows, size_t panels, size_t blocks)
+{
+    (void)random;
+    (void)rows;
+    (void)panels;
+    (void)blocks;
+}
+#else
+#define INTEGERS_BLOCKS (4 * MOST_BLOCKS) /* some of them added up as integers */
+
+struct integers {
+    float y[MOST_ROWS * Y_STRIDE], expected[MOST_ROWS * Y_STRIDE];
+    unsigned char x[MOST_ROWS * INTEGERS_BLOCKS * MXQ_INT8_X_BYTES];
+    unsigned char w[2 * INTEGERS_BLOCKS * MXQ_INT8_W_BYTES];
+};
+
+static float some_factor(struct random *random, int are_units)
+{
+    return are_units ? 1 : 0.125F + 0.125F * (float)random_below(random, 16);
+}
+
+static void fill_integers(struct random *random, struct integers *p, int are_units)
+{
+    for (size_t i = 0; i < sizeof p->y / sizeof *p->y; i++)
+        p->y[i] = p->expected[i] = (float)random_below(random, 1 << 24) - 0x1p23F;
+    for (size_t i = 0; i < sizeof p->x; i += MXQ_INT8_X_BYTES) {
+        const float factor = some_factor(random, are_units);
+        for (size_t k = 0; k < MXQ_BLOCK; k++)
+            p->x[i + k] = (unsigned char)random_u32(random);
+        memcpy(p->x + i + MXQ_BLOCK, &factor, sizeof factor);
+    }
+    for (size_t i = 0; i < sizeof p->w; i += MXQ_INT8_W_BYTES) {
+        int32_t corrections[MXQ_PANEL] = {0};
+        for (size_t j = 0; j < MXQ_PANEL_ELEMENTS; j++) {
+            p->w[i + j] = (unsigned char)random_u32(random);
+            corrections[j / 4 % MXQ_PANEL] -= 128 * (int8_t)p->w[i + j];
+        }
+        memcpy(p->w + i + MXQ_PANEL_ELEMENTS, corrections, sizeof corrections);
+        for (size_t n = 0; n < MXQ_PANEL; n++) {
+            const float factor = some_factor(random, are_units);
+            memcpy(p->w + i + MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n), &factor, sizeof factor);
+        }
+    }
+}
+
+static void check_integers(struct random *random, size_t rows, size_t panels, size_t blocks)
+{
+    const size_t x_stride = INTEGERS_BLOCKS * MXQ_INT8_X_BYTES;
+    const size_t w_stride = INTEGERS_BLOCKS * MXQ_INT8_W_BYTES;
+    struct integers *p = malloc(sizeof *p);
+    REQUIRE(p);
+    for (int are_units = 0; are_units < 2; are_units++) {
+        fill_integers(random, p, are_units);
+        mxq_gemm_int8_amx(p->y, Y_STRIDE, p->x, x_stride, p->w, w_stride, rows, panels, blocks);
+        mxq_gemm_int8_scalar(p->expected, Y_STRIDE, p->x, x_stride, p->w, w_stride, rows, panels,
+                             blocks);
+        REQUIRE(!memcmp(p->y, p->expected, sizeof p->y));
+    }
+    free(p);
+}
+#endif
+
 /* --------------------------------------- Configurations --------------------------------------- */
 
 /* What another library may have left: no tile, few or many, none as the kernel's. */
@@ -113,10 +177,14 @@ static void test_shapes(uint64_t seed)
         for (size_t panels = 1; panels <= 2; panels++)
             for (size_t blocks = 0; blocks <= MOST_BLOCKS; blocks += 1 + blocks / 2) {
                 check_product(p, rows, panels, blocks);
+                if (rows % 5 < 2)
+                    check_integers(&random, rows, panels, 4 * blocks);
                 require_configuration(&none);
                 const struct tile_config config = foreign(&random);
                 tile_load_config(&config);
                 check_product(p, rows, panels, blocks);
+                if (rows % 5 < 2)
+                    check_integers(&random, rows, panels, blocks);
                 require_configuration(&config);
                 tile_release();
                 products += 2;

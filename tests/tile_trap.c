@@ -97,12 +97,16 @@ static void execute(const struct instruction *i)
         tile_save(memory);
     else if (i->opcode == 0x49 && i->mod == 3 && i->reg == 0 && i->prefix == NO_PREFIX)
         tile_release();
+    else if (i->opcode == 0x49 && i->mod == 3 && i->rm == 0 && i->prefix == PREFIX_F2)
+        tile_zero((int)i->reg);
     else if (i->opcode == 0x4B && i->mod != 3 && i->rm == 4 && i->prefix == PREFIX_F2)
         tile_load((int)i->reg, memory, i->stride);
     else if (i->opcode == 0x4B && i->mod != 3 && i->rm == 4 && i->prefix == PREFIX_F3)
         tile_store((int)i->reg, memory, i->stride);
     else if (i->opcode == 0x5C && i->mod == 3 && i->prefix == PREFIX_F3)
         tile_dot((int)i->reg, (int)(i->rm + i->extend_base), (int)i->vvvv);
+    else if (i->opcode == 0x5E && i->mod == 3 && i->prefix == PREFIX_66)
+        tile_dot_bytes((int)i->reg, (int)(i->rm + i->extend_base), (int)i->vvvv);
     else
         fail("an instruction of AMX that the kernels do not use\n");
 }

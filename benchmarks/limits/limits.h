@@ -69,6 +69,7 @@ extern const struct limit_peak limit_peak_avx512;
 extern const struct limit_peak limit_peak_avx512vnni;
 extern const struct limit_peak limit_peak_avx512bf16;
 extern const struct limit_peak limit_peak_amx;
+extern const struct limit_peak limit_peak_amxint8;
 extern const struct limit_peak limit_peak_neon;
 extern const struct limit_peak limit_peak_neonbf16;
 

@@ -2,59 +2,21 @@
 /* gemm.c -- the GEMM microkernel with TDPBF16PS, AMX column.
  *
  * One tile step is one sub-block in the canonical order: rows of x are tile A as they lie in memory, a
- * sub-block of a panel is tile B, and y itself is tile C.  Two by two tiles, 32 rows x 2 panels, load
- * four tiles for four products, half of what the load ports have time for.
- *
- * Tiles are the thread's, and other libraries use them too: some configure a thread once and never look
- * again.  So a kernel loads its own configuration on entry, and on return puts back the one it found, or
- * releases the tiles when there was none.  What the caller had in its tiles is lost, as the ABI lets every
- * function do: they would take 8 KiB to save. */
-#include <string.h>
+ * sub-block of a panel is tile B, and y itself is tile C. */
+#define B_ROWS 16
 
-#include "kernels.h"
+#include "amx/gemm.h"
 
-#include "amx/tile.h"
+#define X_BLOCK A_BYTES /* bytes of a sub-block of a row of x */
+#define W_BLOCK B_BYTES /* bytes of a sub-block of a panel */
 
-#define X_BLOCK ((size_t)2 * MXQ_BLOCK)          /* bytes of a sub-block of a row of x */
-#define W_BLOCK ((size_t)2 * MXQ_PANEL_ELEMENTS) /* bytes of a sub-block of a panel */
+#define DOT(c, a, b) tile_dot(c, a, b)
 
-/* Tiles: C of rows 0-15 and panels 0, 1; C of rows 16-31; A; B. */
-#define C00 0
-#define C01 1
-#define C10 2
-#define C11 3
-#define A0  4
-#define A1  5
-#define B0  6
-#define B1  7
-
-/* The macros of tile.h paste a tile's number. */
-#define LOAD(t, p, stride)  tile_load(t, p, stride)
-#define STORE(t, p, stride) tile_store(t, p, stride)
-#define DOT(c, a, b)        tile_dot(c, a, b)
-
-/* Configures the tiles for so many rows, 1 .. 32. */
-static void configure(size_t rows)
-{
-    struct tile_config config;
-    memset(&config, 0, sizeof config);
-    config.palette = 1;
-    const size_t first = rows < TILE_ROWS ? rows : TILE_ROWS;
-    /* No tile may have no rows: where there is no second half, it is not used. */
-    const size_t second = rows > TILE_ROWS ? rows - TILE_ROWS : 1;
-    const size_t tile_rows[TILES] = {first, first, second, second, first, second, 16, 16};
-    for (size_t t = 0; t < TILES; t++) {
-        config.rows[t] = (uint8_t)tile_rows[t];
-        config.row_bytes[t] = TILE_BYTES;
-    }
-    tile_load_config(&config);
-}
-
-/* Rows of x, from the first on, times panels of w. */
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                          const unsigned char *w, size_t w_stride, size_t blocks, const int halves,
-                          const int panels)
+                          const unsigned char *w, size_t w_stride, size_t blocks, size_t rows,
+                          const int halves, const int panels)
 {
+    (void)rows; /* configured */
     float *y1 = y + TILE_ROWS * y_stride;
     const unsigned char *x1 = x + TILE_ROWS * x_stride, *w1 = w + w_stride;
     const size_t stride = y_stride * sizeof(float);
@@ -89,38 +51,9 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
         STORE(C11, y1 + MXQ_PANEL, stride);
 }
 
-MXQ_INLINE void gemm_rows(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                          const unsigned char *w, size_t w_stride, size_t rows, size_t blocks,
-                          const int panels)
-{
-    const size_t step = 2 * TILE_ROWS;
-    if (rows >= step)
-        configure(step);
-    for (; rows >= step; rows -= step) {
-        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, 2, panels);
-        y += step * y_stride;
-        x += step * x_stride;
-    }
-    if (rows)
-        configure(rows);
-    if (rows > TILE_ROWS)
-        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, 2, panels);
-    else if (rows)
-        gemm_tile(y, y_stride, x, x_stride, w, w_stride, blocks, 1, panels);
-}
-
 void mxq_gemm_bf16_amx(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,
                        const void *w, size_t w_stride_bytes, size_t rows, size_t panels,
                        size_t blocks)
 {
-    struct tile_config found;
-    tile_save(&found);
-    if (panels > 1)
-        gemm_rows(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, blocks, 2);
-    else
-        gemm_rows(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, blocks, 1);
-    if (found.palette)
-        tile_load_config(&found);
-    else
-        tile_release();
+    gemm_as_guest(y, y_stride, x, x_stride_bytes, w, w_stride_bytes, rows, panels, blocks);
 }

@@ -53,7 +53,7 @@ const struct mxq_kernels mxq_kernels_amx = {
 
     .gemm[MXQ_F32]                            = mxq_gemm_f32_avx512,
     .gemm[MXQ_BF16]                           = mxq_gemm_bf16_amx,
-    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_avx512,
+    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_amx,
 
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_F32]     = mxq_gemm_f32_e4m3_avx512,
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_BF16]    = mxq_gemm_f32_e4m3_avx512,
@@ -75,6 +75,6 @@ const struct mxq_kernels mxq_kernels_amx = {
     /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
     .tile[MXQ_BF16]         = {  64,  1024,  32,   2,      16,     2,       {0, 1, 2, 3},  4, MXQ_F32, 512 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   6,    2,      16,     0,       {0, 1, 2, 3},  0, MXQ_F32, 528 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   32,   2,      16,     0,       {0, 1, 2, 3},  0, MXQ_F32, 512 },
 };
 /* clang-format on */

@@ -8,7 +8,9 @@
  *   tile_release()                     no configuration: the state in which threads begin
  *   tile_load(t, p, stride)            rows of up to 64 bytes, `stride` bytes apart
  *   tile_store(t, p, stride)
- *   tile_dot(c, a, b)                  c += a . b, of BF16 pairs; a sub-block in the canonical order */
+ *   tile_zero(t)
+ *   tile_dot(c, a, b)                  c += a . b, of BF16 pairs; a sub-block in the canonical order
+ *   tile_dot_bytes(c, a, b)            c += a . b, in int32, of quads of bytes, unsigned in a, signed in b */
 #ifndef MXQ_AMX_TILE_H
 #define MXQ_AMX_TILE_H
 
@@ -56,7 +58,9 @@ static inline void tile_release(void)
                      :                                                                             \
                      : "r"((void *)(p)), "r"((size_t)(stride))                                     \
                      : "memory")
-#define tile_dot(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
+#define tile_zero(t)            __asm__ volatile("tilezero %%tmm" #t : :)
+#define tile_dot(c, a, b)       __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
+#define tile_dot_bytes(c, a, b) __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
 
 #else
 #include <math.h>
@@ -135,12 +139,18 @@ static inline float tile_bf16(const unsigned char *p)
     return tile_flush(f);
 }
 
-static inline void tile_dot(int c, int a, int b)
+static inline void tile_require_product(int c, int a, int b)
 {
     const struct tile_config *g = &emulated_config;
     tile_require(tile_is_configured(a) && tile_is_configured(b) && tile_is_configured(c));
     tile_require(g->rows[a] == g->rows[c] && g->row_bytes[b] == g->row_bytes[c] &&
                  g->row_bytes[a] == 4 * g->rows[b] && a != b && b != c && a != c);
+}
+
+static inline void tile_dot(int c, int a, int b)
+{
+    const struct tile_config *g = &emulated_config;
+    tile_require_product(c, a, b);
     for (size_t m = 0; m < g->rows[c]; m++)
         for (size_t n = 0; n < g->row_bytes[c]; n += 4) {
             float chain[2] = {0, 0};
@@ -151,6 +161,27 @@ static inline void tile_dot(int c, int a, int b)
             unsigned char *sum = &emulated_tiles[c][m][n];
             const float y = tile_flush(tile_f32(sum) + tile_flush(chain[0] + chain[1]));
             memcpy(sum, &y, sizeof y);
+        }
+}
+
+static inline void tile_zero(int t)
+{
+    tile_require(tile_is_configured(t));
+    memset(emulated_tiles[t], 0, sizeof emulated_tiles[t]);
+}
+
+static inline void tile_dot_bytes(int c, int a, int b)
+{
+    const struct tile_config *g = &emulated_config;
+    tile_require_product(c, a, b);
+    for (size_t m = 0; m < g->rows[c]; m++)
+        for (size_t n = 0; n < g->row_bytes[c]; n += 4) {
+            uint32_t sum;
+            memcpy(&sum, &emulated_tiles[c][m][n], sizeof sum);
+            for (size_t k = 0; k < 4 * (size_t)g->rows[b]; k++)
+                sum += (uint32_t)(emulated_tiles[a][m][k] *
+                                  (int8_t)emulated_tiles[b][k / 4][n + k % 4]);
+            memcpy(&emulated_tiles[c][m][n], &sum, sizeof sum);
         }
 }
 #endif

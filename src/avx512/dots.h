@@ -31,20 +31,18 @@ struct differences {
     vec w;
 };
 
-MXQ_INLINE void note_factors(struct differences *d, const unsigned char *x, size_t x_stride,
-                             const unsigned char *w, size_t w_stride, const size_t rows,
-                             const size_t panels)
+/* Of a sub-block of a row of x, of a panel of w. */
+MXQ_INLINE void note_x_factor(struct differences *d, const unsigned char *x)
 {
-    UNROLL
-    for (size_t r = 0; r < rows; r++) {
-        uint32_t factor;
-        memcpy(&factor, x + r * x_stride + MXQ_BLOCK, sizeof factor);
-        d->x |= factor ^ UNIT_FACTOR;
-    }
-    UNROLL
-    for (size_t p = 0; p < panels; p++)
-        d->w = _mm512_ternarylogic_epi32(d->w, vec_load(w + p * w_stride + AT_FACTORS),
-                                         vec_set1(UNIT_FACTOR), 0xF6); /* a | (b ^ c) */
+    uint32_t factor;
+    memcpy(&factor, x + MXQ_BLOCK, sizeof factor);
+    d->x |= factor ^ UNIT_FACTOR;
+}
+
+MXQ_INLINE void note_w_factors(struct differences *d, const unsigned char *w)
+{
+    d->w = _mm512_ternarylogic_epi32(d->w, vec_load(w + AT_FACTORS), vec_set1(UNIT_FACTOR),
+                                     0xF6); /* a | (b ^ c) */
 }
 
 MXQ_INLINE int are_units(const struct differences *d)

@@ -68,17 +68,22 @@ MXQ_INLINE int add_integers(float *y, size_t y_stride, const unsigned char *x, s
 {
     vec sums[GEMM_ROWS * GEMM_PANELS], corrections[GEMM_PANELS];
     struct differences factors = {0, vec_set1(0)};
-    note_factors(&factors, x, x_stride, w, w_stride, 1, 1);
+    note_x_factor(&factors, x);
+    note_w_factors(&factors, w);
     if (!are_units(&factors) || !load_integer_sums(sums, y, y_stride, rows, panels))
         return 0;
     UNROLL
     for (size_t p = 0; p < panels; p++)
         corrections[p] = vec_set1(0);
     for (size_t b = 0; b < blocks; b++) {
-        note_factors(&factors, x, x_stride, w, w_stride, rows, panels);
         UNROLL
-        for (size_t p = 0; p < panels; p++)
+        for (size_t r = 0; r < rows; r++)
+            note_x_factor(&factors, x + r * x_stride);
+        UNROLL
+        for (size_t p = 0; p < panels; p++) {
+            note_w_factors(&factors, w + p * w_stride);
             corrections[p] = vec_add(corrections[p], vec_load(w + p * w_stride + AT_CORRECTIONS));
+        }
         add_products(sums, x, x_stride, w, w_stride, rows, panels);
         x += MXQ_INT8_X_BYTES;
         w += MXQ_INT8_W_BYTES;
