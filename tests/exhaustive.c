@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exhaustive.c -- sweeps whole domains: all 2^32 F32 inputs, all 2^32 amax.
+/* exhaustive.c -- sweeps whole domains: all 2^32 F32 inputs, all 2^32 amax, all 2^23 significands of a divisor.
  *
  *   pack_<element>_f32      every F32 under scale 127: scalar against the oracle, rows against scalar
  *   quantize_<element>_f32  every F32 in a block with an anchor that keeps the scale at 127
  *   scale_e8m0              every amax under every mode of every element, likewise
+ *   divide                  by every significand, what lies on both sides of all boundaries between codes
  *
  * The only argument is a pattern for the names of sweeps, such as 'scale_e8m0 e5m2 *'; default: all.
  * Threads take chunks from one counter; every value is looked at once for each subject. */
@@ -155,6 +156,42 @@ static void step_scale(struct sweep *s, uint64_t chunk)
         }
 }
 
+/* The codes of INT8 change at 128 significands, among which are those of every element; for each divisor and
+ * boundary come the eight F32 nearest to their product.  Quotients are rounded as the processor divides. */
+#define BOUNDARIES     128
+#define NEIGHBOURS     8
+#define DIVISOR_SHIFT  10 /* of BOUNDARIES * NEIGHBOURS values */
+#define CHUNK_DIVISORS (CHUNK >> DIVISOR_SHIFT)
+
+static void step_divide(struct sweep *s, uint64_t chunk)
+{
+    float divisor[CHUNK_DIVISORS];
+    uint32_t x[CHUNK];
+    uint8_t expected[CHUNK], got[CHUNK];
+    const struct mxq_factors by = {divisor, DIVISOR_SHIFT, 1};
+    for (uint32_t d = 0; d < CHUNK_DIVISORS; d++) {
+        const uint32_t bits = 0x3F800000 | ((uint32_t)chunk * CHUNK_DIVISORS + d);
+        memcpy(&divisor[d], &bits, sizeof bits);
+    }
+    for (uint32_t i = 0; i < CHUNK; i++) {
+        const float d = divisor[i >> DIVISOR_SHIFT];
+        const float boundary = (float)(i / NEIGHBOURS % BOUNDARIES) + 0.5F, product = d * boundary;
+        float value;
+        memcpy(&x[i], &product, sizeof product);
+        x[i] += i % NEIGHBOURS - NEIGHBOURS / 2;
+        memcpy(&value, &x[i], sizeof value);
+        const float quotient = value / d + 0x1.8p23F; /* rounded to an integer, in the low bits */
+        uint32_t code;
+        memcpy(&code, &quotient, sizeof code);
+        expected[i] = (uint8_t)((code & 0xFF) == 128 ? 127 : code);
+    }
+    for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
+        if (is_runnable(mxq_rows[row])) {
+            mxq_rows[row]->pack_by[s->element][MXQ_F32](got, x, &by, CHUNK_BLOCKS, 0);
+            compare(s, row, x, got, expected, 8);
+        }
+}
+
 /* -------------------------------------------- Sweeps ------------------------------------------ */
 
 static void *work(void *argument)
@@ -237,6 +274,8 @@ int main(int argc, char **argv)
         selected = argv[1];
     for (int element = 0; element < MXQ_ELEMENTS; element++)
         failed += run_element((enum mxq_element)element);
+    failed +=
+        run("divide", MXQ_INT8, MXQ_SCALE_RCEIL, step_divide, (UINT64_C(1) << 23) / CHUNK_DIVISORS);
     printf("%d sweeps, %d failed, %.0f s in all\n", ran, failed, now() - begin);
     return failed || !ran;
 }
