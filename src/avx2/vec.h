@@ -196,6 +196,13 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
     return _mm256_fmadd_ps(a, b, c);
 }
 
+MXQ_INLINE uint32_t vec_nans(const vec v[4])
+{
+    return (uint32_t)_mm256_movemask_ps(
+        _mm256_or_ps(_mm256_cmp_ps(vec_as_ps(v[0]), vec_as_ps(v[1]), _CMP_UNORD_Q),
+                     _mm256_cmp_ps(vec_as_ps(v[2]), vec_as_ps(v[3]), _CMP_UNORD_Q)));
+}
+
 MXQ_INLINE vec_ps vec_fms_ps(vec_ps a, vec_ps b, vec_ps c)
 {
     return _mm256_fmsub_ps(a, b, c);

@@ -454,6 +454,12 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+MXQ_INLINE uint32_t vec_nans(const vec v[4])
+{
+    return vec_bits(_mm512_cmp_ps_mask(vec_as_ps(v[0]), vec_as_ps(v[1]), _CMP_UNORD_Q) |
+                    _mm512_cmp_ps_mask(vec_as_ps(v[2]), vec_as_ps(v[3]), _CMP_UNORD_Q));
+}
+
 MXQ_INLINE vec_ps vec_fms_ps(vec_ps a, vec_ps b, vec_ps c)
 {
     return _mm512_fmsub_ps(a, b, c);

@@ -4,6 +4,7 @@
  *
  *   vec_factors(factor, i)   the factors of values i .. i + VEC_LANES - 1, one for each 8
  *   vec_fms_ps(a, b, c)      a * b - c in F32, rounded once
+ *   vec_nans(v)              other than 0 if a lane of four vectors is a NaN
  *
  * NaNs, which have codes and bits of their own, are looked for at the end: a call that met one does all of it
  * again, the slow way. */
@@ -52,8 +53,33 @@ MXQ_INLINE void load_block_factors(struct block_factors *b, const struct mxq_fac
 
 /* -------------------------------------------- Packing ------------------------------------------- */
 
+/* A call works on pieces, whose factors it prepares. */
+#define FACTOR_PIECE   1024
+#define FACTOR_VECTORS (FACTOR_PIECE / 8 / VEC_LANES)
+
+/* Copies the factors of `values` values, the last vector filled up with 1. */
+MXQ_INLINE size_t load_factors(vec factors[FACTOR_VECTORS], const struct mxq_factors *by,
+                               size_t values)
+{
+    const size_t count = ((values - 1) >> by->shift) + 1, whole = count / VEC_LANES;
+    for (size_t i = 0; i < whole; i++)
+        factors[i] = vec_load(by->value + i * VEC_LANES);
+    if (count % VEC_LANES == 0)
+        return whole;
+    uint32_t last[VEC_LANES];
+    vec_store(last, vec_set1(0x3F800000));
+    memcpy(last, by->value + whole * VEC_LANES, count % VEC_LANES * sizeof *last);
+    factors[whole] = vec_load(last);
+    return whole + 1;
+}
+
+/* All ones where a factor is not within 2^-60 .. 2^60: products and quotients with these need no care. */
+MXQ_INLINE vec is_extreme(vec factor)
+{
+    return vec_or(vec_gt(vec_set1(0x21800000), factor), vec_gt(factor, vec_set1(0x5D800000)));
+}
+
 /* The divisors d of a piece, 1 / d rounded, and -1 / d; of an infinite d zeros. */
-#define FACTOR_PIECE 1024
 struct divisors {
     float value[FACTOR_PIECE / 8], inverse[FACTOR_PIECE / 8], minus_inverse[FACTOR_PIECE / 8];
 };
@@ -68,26 +94,17 @@ struct divisors {
  * that -0 stays what it is. */
 MXQ_INLINE int invert(struct divisors *d, const struct mxq_factors *by, size_t values)
 {
-    const vec low = vec_set1(0x21800000), high = vec_set1(0x5D800000); /* 2^-60, 2^60 */
-    const vec one = vec_set1(0x3F800000), infinity = vec_set1(0x7F800000);
-    const size_t count = ((values - 1) >> by->shift) + 1;
-    vec is_outside = vec_set1(0);
-    for (size_t i = 0; i < count; i += VEC_LANES) {
-        uint32_t last[VEC_LANES];
-        const size_t left = count - i;
-        const void *from = by->value + i;
-        if (left < VEC_LANES) {
-            vec_store(last, one);
-            from = memcpy(last, from, left * sizeof *last);
-        }
-        const vec loaded = vec_load(from), is_infinite = vec_eq(loaded, infinity);
-        const vec divisor = vec_andnot(is_infinite, loaded);
-        const vec inverse = vec_of_ps(vec_div_ps(vec_as_ps(one), vec_as_ps(loaded)));
-        const vec is_extreme = vec_or(vec_gt(low, divisor), vec_gt(divisor, high));
-        is_outside = vec_or(is_outside, vec_andnot(is_infinite, is_extreme));
-        vec_store(d->value + i, divisor);
-        vec_store(d->inverse + i, inverse);
-        vec_store(d->minus_inverse + i, vec_or(inverse, vec_set1(0x80000000)));
+    vec factors[FACTOR_VECTORS], is_outside = vec_set1(0);
+    const size_t count = load_factors(factors, by, values);
+    const vec_ps one = vec_as_ps(vec_set1(0x3F800000));
+    for (size_t i = 0; i < count; i++) {
+        const vec is_infinite = vec_eq(factors[i], vec_set1(0x7F800000));
+        const vec divisor = vec_andnot(is_infinite, factors[i]);
+        const vec inverse = vec_of_ps(vec_div_ps(one, vec_as_ps(factors[i])));
+        is_outside = vec_or(is_outside, vec_andnot(is_infinite, is_extreme(divisor)));
+        vec_store(d->value + i * VEC_LANES, divisor);
+        vec_store(d->inverse + i * VEC_LANES, inverse);
+        vec_store(d->minus_inverse + i * VEC_LANES, vec_or(inverse, vec_set1(0x80000000)));
     }
     return !vec_mask(is_outside);
 }
@@ -117,7 +134,7 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
                               const struct mxq_element_info *e, enum mxq_type type)
 {
     const struct pack_group g = pack_group_of(vec_set1(127), e);
-    vec largest = vec_set1(0);
+    uint32_t nans = 0;
     for (size_t i = 0; i < values; i += FACTOR_STEP) {
         vec value[4], t[4], bias[4];
         UNROLL for (size_t k = 0; k < 4; k++)
@@ -126,14 +143,13 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
             value[k] = d ? divided_at(x, d, by.shift, at, type) : scaled_at(x, by, at, type);
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_ahead(x, at * type_bytes(type), ahead);
-            const vec magnitude = vec_and(value[k], vec_set1(0x7FFFFFFF));
-            largest = vec_max(largest, magnitude);
-            t[k] = clamped_sum(value[k], magnitude, g, e);
+            t[k] = clamped_sum(value[k], g, e);
             bias[k] = g.bias;
         }
+        nans |= vec_nans(value);
         vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
     }
-    return vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0;
+    return nans != 0;
 }
 
 /* One block, from value `i` on. */
@@ -201,19 +217,35 @@ MXQ_INLINE void pack_blocks_by(uint8_t *elements, const void *x, const struct mx
 
 /* ------------------------------------------- Unpacking ------------------------------------------ */
 
-MXQ_INLINE vec rescaled(vec value, vec_ps factor, vec_ps tensor)
+/* What decodes to 2^-decode_shift times an element is multiplied by 2^decode_shift times the factor: the same
+ * product.  Returns whether all factors are ordinary, or 0. */
+MXQ_INLINE int shift_factors(float to[FACTOR_PIECE / 8], const struct mxq_factors *by,
+                             size_t values, const struct mxq_element_info *e)
 {
-    return vec_of_ps(vec_mul_ps(vec_mul_ps(vec_as_ps(value), factor), tensor));
+    const vec power = vec_set1((uint32_t)(127 + decode_shift(e)) << 23), zero = vec_set1(0);
+    vec factors[FACTOR_VECTORS], is_outside = zero;
+    const size_t count = load_factors(factors, by, values);
+    for (size_t i = 0; i < count; i++) {
+        is_outside =
+            vec_or(is_outside, vec_andnot(vec_eq(factors[i], zero), is_extreme(factors[i])));
+        vec_store(to + i * VEC_LANES, vec_mul(factors[i], power));
+    }
+    return !vec_mask(is_outside);
 }
 
-/* The same as pack_values_by() for unpacking. */
-MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_factors by,
-                                float tensor, size_t values, const struct mxq_element_info *e,
-                                enum mxq_type type)
+MXQ_INLINE vec rescaled(vec value, vec_ps factor, const float *tensor)
 {
-    const vec shift = vec_set1((uint32_t)(127 + decode_shift(e)) << 23);
-    const vec_ps tensors = vec_broadcast_ps(&tensor);
-    vec largest = vec_set1(0), largest_code = vec_set1(0);
+    const vec_ps product = vec_mul_ps(vec_as_ps(value), factor);
+    return vec_of_ps(tensor ? vec_mul_ps(product, vec_broadcast_ps(tensor)) : product);
+}
+
+/* Unpacks a multiple of FACTOR_STEP values by ordinary factors as if there were no NaN, and returns whether there
+ * was one.  `tensor` is NULL for 1. */
+MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_factors by,
+                                const float *tensor, size_t values,
+                                const struct mxq_element_info *e, enum mxq_type type)
+{
+    vec largest_code = vec_set1(0);
     for (size_t i = 0; i < values; i += FACTOR_STEP) {
         vec value[4];
         vec_decode(value, elements + packed_bytes(i, e), e);
@@ -224,18 +256,14 @@ MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_fac
             const size_t at = i + k * VEC_LANES;
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_output(y, at * type_bytes(type));
-            if (decode_shift(e))
-                value[k] = vec_mul(value[k], shift);
-            value[k] = rescaled(value[k], factors_at(by, at), tensors);
-            largest = vec_max(largest, vec_and(value[k], vec_set1(0x7FFFFFFF)));
+            value[k] = rescaled(value[k], factors_at(by, at), tensor);
             if (type == MXQ_BF16)
                 value[k] = round_to_bf16(value[k]);
         }
         store_two(y, i, type, value[0], value[1]);
         store_two(y, i + 2 * VEC_LANES, type, value[2], value[3]);
     }
-    return vec_mask(vec_gt(largest, vec_set1(0x7F800000))) != 0 ||
-           (has_nan(e) && vec_any_above(largest_code, last_number(e)));
+    return has_nan(e) && vec_any_above(largest_code, e->max_code);
 }
 
 static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *elements, size_t i,
@@ -251,8 +279,8 @@ static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *el
         vec value[2];
         for (size_t k = 0; k < 2; k++) {
             const size_t at = j + k * VEC_LANES;
-            value[k] = canonical(rescaled(vec_of_ps(vec_load_ps(v + at)), factors_at(own.by, at),
-                                          vec_broadcast_ps(&tensor)));
+            value[k] = canonical(
+                rescaled(vec_of_ps(vec_load_ps(v + at)), factors_at(own.by, at), &tensor));
             if (type == MXQ_BF16)
                 value[k] = round_to_bf16(value[k]);
         }
@@ -260,24 +288,44 @@ static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *el
     }
 }
 
+/* Up to FACTOR_PIECE values, a multiple of 32. */
+MXQ_INLINE void unpack_piece_by(void *y, const uint8_t *elements, struct mxq_factors by,
+                                float tensor, size_t values, const struct mxq_element_info *e,
+                                enum mxq_type type)
+{
+    const size_t whole = values / FACTOR_STEP * FACTOR_STEP;
+    const vec tensors = vec_of_ps(vec_broadcast_ps(&tensor));
+    float shifted[FACTOR_PIECE / 8];
+    struct mxq_factors own = {shifted, by.shift, 0};
+    int is_slow = !shift_factors(shifted, &by, values, e) || vec_mask(is_extreme(tensors));
+    if (!is_slow)
+        is_slow = tensor == 1 ? unpack_values_by(y, elements, own, NULL, whole, e, type)
+                              : unpack_values_by(y, elements, own, &tensor, whole, e, type);
+    if (!is_slow && whole < values) {
+        struct block_factors rest;
+        unsigned char padded[FACTOR_STEP * 4];
+        uint8_t codes[FACTOR_STEP];
+        load_block_factors(&rest, &own, whole);
+        pad_group(codes, elements + packed_bytes(whole, e), packed_bytes(MXQ_BLOCK, e),
+                  packed_bytes(FACTOR_STEP, e));
+        is_slow = unpack_values_by(padded, codes, rest.by, &tensor, FACTOR_STEP, e, type);
+        memcpy((unsigned char *)y + whole * type_bytes(type), padded, block_bytes(type));
+    }
+    for (size_t i = 0; is_slow && i < values; i += MXQ_BLOCK)
+        unpack_block_by(y, elements, i, &by, tensor, e, type);
+}
+
 MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct mxq_factors *by,
                                  float tensor, size_t blocks, const struct mxq_element_info *e,
                                  enum mxq_type type)
 {
-    const size_t values = blocks * MXQ_BLOCK, whole = values / FACTOR_STEP * FACTOR_STEP;
-    int met_nan = unpack_values_by(y, elements, *by, tensor, whole, e, type);
-    if (whole < values) {
-        struct block_factors own;
-        unsigned char padded[FACTOR_STEP * 4];
-        uint8_t codes[FACTOR_STEP];
-        load_block_factors(&own, by, whole);
-        pad_group(codes, elements + packed_bytes(whole, e), packed_bytes(MXQ_BLOCK, e),
-                  packed_bytes(FACTOR_STEP, e));
-        met_nan |= unpack_values_by(padded, codes, own.by, tensor, FACTOR_STEP, e, type);
-        memcpy((unsigned char *)y + whole * type_bytes(type), padded, block_bytes(type));
+    const size_t values = blocks * MXQ_BLOCK;
+    for (size_t i = 0; i < values; i += FACTOR_PIECE) {
+        const struct mxq_factors piece = {by->value + (i >> by->shift), by->shift, 0};
+        const size_t left = values - i;
+        unpack_piece_by((unsigned char *)y + i * type_bytes(type), elements + packed_bytes(i, e),
+                        piece, tensor, left < FACTOR_PIECE ? left : FACTOR_PIECE, e, type);
     }
-    for (size_t i = 0; met_nan && i < values; i += MXQ_BLOCK)
-        unpack_block_by(y, elements, i, by, tensor, e, type);
 }
 
 #define UNPACK_BY_KERNEL(name, element, type)                                                      \

@@ -111,14 +111,13 @@ MXQ_INLINE vec rounded_sum(vec x, vec rounding, const struct mxq_element_info *e
 }
 
 /* Returns t of x, which may be beyond the largest element; a NaN gives anything. */
-MXQ_INLINE vec clamped_sum(vec x, vec magnitude, struct pack_group g,
-                           const struct mxq_element_info *e)
+MXQ_INLINE vec clamped_sum(vec x, struct pack_group g, const struct mxq_element_info *e)
 {
 #ifndef VEC_ROUND_KEEPS_SIGN
     if (e->kind == MXQ_FLOAT)
-        return round_magnitude(vec_min(magnitude, g.limit), g.rounding, grid_of(e));
+        return round_magnitude(vec_min(vec_and(x, vec_set1(0x7FFFFFFF)), g.limit), g.rounding,
+                               grid_of(e));
 #endif
-    (void)magnitude;
     return rounded_sum(vec_clamp(x, g.limit), g.rounding, e);
 }
 

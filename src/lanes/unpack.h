@@ -92,7 +92,8 @@ static __attribute__((noinline)) void unpack_block_any(void *y, const uint8_t *e
     }
 }
 
-MXQ_INLINE void unpack_group(void *y, const uint8_t *elements, const uint8_t *scale,
+/* Unpacks the first `values` values of a group, a multiple of 4 * VEC_LANES. */
+MXQ_INLINE void unpack_group(void *y, const uint8_t *elements, const uint8_t *scale, size_t values,
                              const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec scales = vec_load_u8(scale);
@@ -101,7 +102,7 @@ MXQ_INLINE void unpack_group(void *y, const uint8_t *elements, const uint8_t *sc
     uint32_t any = vec_mask_gt_u(vec_sub(scales, vec_set1(low)), vec_set1(high - low));
     vec lane = vec_first_lane();
     vec largest = vec_set1(0);
-    for (size_t i = 0; i < VEC_LANES * MXQ_BLOCK; i += 4 * VEC_LANES) {
+    for (size_t i = 0; i < values; i += 4 * VEC_LANES) {
         vec value[4];
         vec_decode(value, elements + packed_bytes(i, e), e);
         if (has_nan(e))
@@ -118,6 +119,7 @@ MXQ_INLINE void unpack_group(void *y, const uint8_t *elements, const uint8_t *sc
     }
     if (has_nan(e) && vec_any_above(largest, last_number(e)))
         any = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
+    any &= (uint32_t)((UINT64_C(1) << values / MXQ_BLOCK) - 1);
     for (; any; any &= any - 1) {
         const size_t b = (size_t)__builtin_ctz(any);
         unpack_block_any((unsigned char *)y + b * block_bytes(type),
@@ -130,7 +132,7 @@ MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *s
 {
     unsigned char *wide = y;
     for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
-        unpack_group(wide, elements, scale, e, type);
+        unpack_group(wide, elements, scale, VEC_LANES * MXQ_BLOCK, e, type);
         elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
         scale += VEC_LANES;
         wide += VEC_LANES * block_bytes(type);
@@ -141,7 +143,8 @@ MXQ_INLINE void unpack_blocks(void *y, const uint8_t *elements, const uint8_t *s
         pad_group(codes, elements, packed_bytes(blocks * MXQ_BLOCK, e), sizeof codes);
         memset(scales, 127, sizeof scales); /* an ordinary one, that takes no slow path */
         memcpy(scales, scale, blocks);
-        unpack_group(padded, codes, scales, e, type);
+        const size_t steps = (blocks * MXQ_BLOCK + 4 * VEC_LANES - 1) / (4 * VEC_LANES);
+        unpack_group(padded, codes, scales, steps * 4 * VEC_LANES, e, type);
         memcpy(wide, padded, blocks * block_bytes(type));
     }
 }

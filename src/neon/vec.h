@@ -241,6 +241,15 @@ MXQ_INLINE vec_ps vec_fma_ps(vec_ps a, vec_ps b, vec_ps c)
 #endif
 }
 
+MXQ_INLINE uint32_t vec_nans(const vec v[4])
+{
+    const uint32x4_t first = vandq_u32(vceqq_f32(vec_as_ps(v[0]), vec_as_ps(v[0])),
+                                       vceqq_f32(vec_as_ps(v[1]), vec_as_ps(v[1])));
+    const uint32x4_t second = vandq_u32(vceqq_f32(vec_as_ps(v[2]), vec_as_ps(v[2])),
+                                        vceqq_f32(vec_as_ps(v[3]), vec_as_ps(v[3])));
+    return ~vminvq_u32(vandq_u32(first, second));
+}
+
 MXQ_INLINE vec_ps vec_fms_ps(vec_ps a, vec_ps b, vec_ps c)
 {
     return vec_fma_ps(a, b, vnegq_f32(c));
