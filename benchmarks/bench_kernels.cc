@@ -285,7 +285,7 @@ static auto bind(mxq_encode_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, elements = static_cast<uint8_t *>(output()), x = wide_values(s.type()),
             scale = scale_codes(s.element())] {
-        const struct mxq_encoding how = {MXQ_STOCHASTIC, 0, 0, 1, 0};
+        const struct mxq_encoding how = {MXQ_STOCHASTIC, 0, 0, 1, 0, MXQ_AHEAD};
         kernel(elements, x, scale, blocks, &how);
     };
 }

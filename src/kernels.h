@@ -48,6 +48,7 @@ struct mxq_encoding {
     int unsigned_zero; /* what rounds to -0 becomes +0 */
     uint64_t seed;
     uint64_t index;
+    size_t ahead; /* as for mxq_amax_fn */
 };
 
 /* pack with any rounding: element[32 b + i] = the element code of v = x[32 b + i] * 2^(127 - scale[b]), exact

@@ -366,9 +366,12 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     uint8_t room[MXQ_SPAN_BLOCKS];
     const uint8_t *codes = is_e8m0 ? span_codes(c, t, s, room) : mxq_unit_codes;
     if (c->is_encoded) {
-        const struct mxq_encoding how = {o->rounding, o->overflow == MXQ_OVERFLOW_SPECIAL,
-                                         o->unsigned_zero, o->seed,
-                                         o->first_index + s->row * c->q->cols + s->col};
+        const struct mxq_encoding how = {o->rounding,
+                                         o->overflow == MXQ_OVERFLOW_SPECIAL,
+                                         o->unsigned_zero,
+                                         o->seed,
+                                         o->first_index + s->row * c->q->cols + s->col,
+                                         is_e8m0 ? ahead_of(c, t, s) : 0};
         float v[MXQ_SPAN];
         if (!is_e8m0)
             c->kernels->scale_by[c->x->type](v, s->x, &by, s->blocks);

@@ -513,6 +513,7 @@ static void call_encode(const struct check *c, const struct mxq_kernels *row, vo
         variant >> 1 & 1,
         (c->seed ^ c->current.number) * UINT64_C(0x9E3779B97F4A7C15),
         starts[c->current.number % (sizeof starts / sizeof *starts)],
+        c->current.number % 3 * 1000,
     };
     row->encode[c->element][c->type](data[0], data[1], data[2], blocks, &how);
 }

@@ -136,6 +136,7 @@ struct encoder {
     uint32_t carry, odd; /* r is carry + (n & odd), but for stochastic rounding */
     uint32_t largest;
     int unsigned_zero;
+    size_t ahead;
 };
 
 MXQ_INLINE struct encoder encoder_of(const struct mxq_encoding *how,
@@ -148,7 +149,8 @@ MXQ_INLINE struct encoder encoder_of(const struct mxq_encoding *how,
     else if (how->rounding == MXQ_TOWARD_ZERO)
         carry = 0;
     return (struct encoder){carry, how->rounding == MXQ_NEAREST_EVEN,
-                            how->special ? e->max_code + 1u : e->max_code, how->unsigned_zero};
+                            how->special ? e->max_code + 1u : e->max_code, how->unsigned_zero,
+                            how->ahead};
 }
 
 /* 2^(127 - scale), which is a subnormal F32 for 254, and NaN for 255. */
@@ -235,24 +237,21 @@ MXQ_INLINE vec rounded_16(const void *x, size_t i, const uint32_t *words, const 
     return vec_pack_16(sum[0], sum[1]);
 }
 
-/* Out of line, so that it takes no registers from the short way. */
-static __attribute__((noinline, unused)) void
-encode_step_any(uint8_t *elements, const void *x, size_t i, const uint8_t *scale,
-                const uint32_t *words, const struct encoder *c, const struct mxq_element_info *e,
-                enum mxq_type type)
+/* Whether a scale and its block of values allow the short way to begin with. */
+MXQ_INLINE int is_ordinary(uint8_t scale, const struct mxq_element_info *e)
 {
-    encode_any(elements, x, i, scale, words, c, e, type);
+    return scale >= ORDINARY_LOW(e) && scale <= ORDINARY_HIGH;
 }
 
-/* Whether a step holds but zeros and what becomes normal elements. */
-static __attribute__((noinline)) int has_zeros_for_subnormals(const void *x, size_t i,
-                                                              const uint8_t *scale,
-                                                              const struct mxq_element_info *e,
-                                                              enum mxq_type type)
+/* Whether STEP values from value `i` on are zeros or become normal elements. */
+MXQ_INLINE int is_short(const void *x, size_t i, const uint8_t *scale,
+                        const struct mxq_element_info *e, enum mxq_type type)
 {
     vec others = vec_set1(0);
     for (size_t k = 0; k < 4; k++) {
         const size_t at = i + k * VEC_LANES;
+        if (!is_ordinary(scale[at / MXQ_BLOCK], e))
+            return 0;
         const uint32_t smallest = (uint32_t)(scale[at / MXQ_BLOCK] - e->bias + 1) << 23;
         const vec magnitude = vec_and(load_wide(x, at, type), vec_set1(0x7FFFFFFF));
         others = vec_or(
@@ -262,48 +261,75 @@ static __attribute__((noinline)) int has_zeros_for_subnormals(const void *x, siz
     return vec_mask(others) == 0;
 }
 
-/* STEP values from value `i` on, if they are zeros and what becomes normal elements of 8 bits. */
-MXQ_INLINE int encode_ordinary(uint8_t *elements, const void *x, size_t i, const uint8_t *scale,
-                               const uint32_t *words, const struct encoder *c,
-                               const struct mxq_element_info *e, enum mxq_type type)
+/* STEP values from value `i` on by the short way; `bias`: of each block, in two 16-bit lanes.  Returns whether
+ * there may be others than it is for. */
+MXQ_INLINE int encode_short(uint8_t *elements, const void *x, size_t i, const uint32_t *bias,
+                            const uint32_t *words, const struct encoder *c,
+                            const struct mxq_element_info *e, enum mxq_type type)
 {
     const int field_bits = 8 + e->mantissa_bits;
-    const uint32_t smallest = UINT32_C(1) << e->mantissa_bits;
     vec code[2], sign[2];
-    for (size_t k = 0; k < 2; k++) {
+    UNROLL for (size_t k = 0; k < 2; k++)
+    {
         const size_t at = i + 2 * k * VEC_LANES;
-        const uint32_t s = scale[at / MXQ_BLOCK];
-        if (s < (uint32_t)ORDINARY_LOW(e) || s > ORDINARY_HIGH)
-            return 0;
-        const uint32_t bias = (s - (uint32_t)e->bias) << e->mantissa_bits;
         const vec sum = rounded_16(x, at, words ? words + 2 * k * VEC_LANES : NULL, c, e, type);
         const vec magnitude = vec_and(sum, vec_set1(((1u << field_bits) - 1) * 0x10001));
-        code[k] = vec_subs_16(magnitude, vec_set1(bias * 0x10001));
+        code[k] = vec_subs_16(magnitude, vec_set1(bias[at / MXQ_BLOCK]));
         sign[k] = vec_srl_16(sum, field_bits - 7);
     }
     const vec bytes = vec_pack_8(code[0], code[1]);
-    /* Zeros have code 0.  What is rounded up to the smallest normal looks like it. */
-    if (vec_any_outside(bytes, (uint8_t)(smallest + 1), 254) &&
-        (c->unsigned_zero || !has_zeros_for_subnormals(x, i, scale, e, type)))
-        return 0;
     const vec signs = vec_and(vec_pack_8(sign[0], sign[1]), vec_set1(0x80808080));
     vec_store_8(elements, vec_or(vec_min_8(bytes, vec_set1(c->largest * 0x01010101)), signs), type);
-    return 1;
+    /* Zeros have code 0.  What is rounded up to the smallest normal looks like it. */
+    return vec_any_outside(bytes, (uint8_t)((1 << e->mantissa_bits) + 1), 254);
 }
 
-/* A multiple of STEP values. */
+/* The steps of a chunk whose bits are set once more, the longer way.  Out of line, for it needs registers. */
+static __attribute__((noinline, unused)) void
+encode_others(uint64_t steps, uint8_t *elements, const void *x, const uint8_t *scale,
+              const uint32_t *words, const struct encoder *c, const struct mxq_element_info *e,
+              enum mxq_type type)
+{
+    for (; steps; steps &= steps - 1) {
+        const size_t i = (size_t)__builtin_ctzll(steps) * STEP;
+        if (c->unsigned_zero || !is_short(x, i, scale, e, type))
+            encode_any(elements + i, x, i, scale, words ? words + i : NULL, c, e, type);
+    }
+}
+
+MXQ_INLINE void prefetch_step(const void *x, size_t i, size_t ahead, enum mxq_type type)
+{
+    prefetch_lines((const unsigned char *)x + i * type_bytes(type), STEP * type_bytes(type), ahead);
+}
+
+/* A multiple of STEP values, at most a chunk. */
 MXQ_INLINE void encode_values(uint8_t *elements, const void *x, const uint8_t *scale, size_t values,
                               const uint32_t *words, const struct encoder *c,
                               const struct mxq_element_info *e, enum mxq_type type)
 {
-    for (size_t i = 0; i < values; i += STEP) {
-        uint8_t *to = elements + mxq_code_bytes(e, i);
-        const uint32_t *of_step = words ? words + i : NULL;
-        if (e->kind != MXQ_FLOAT || e->bits != 8)
-            encode_any(to, x, i, scale, of_step, c, e, type);
-        else if (!encode_ordinary(to, x, i, scale, of_step, c, e, type))
-            encode_step_any(to, x, i, scale, of_step, c, e, type);
+    if (e->kind != MXQ_FLOAT || e->bits != 8) {
+        for (size_t i = 0; i < values; i += STEP) {
+            prefetch_step(x, i, c->ahead, type);
+            encode_any(elements + mxq_code_bytes(e, i), x, i, scale, words ? words + i : NULL, c, e,
+                       type);
+        }
+        return;
     }
+    uint32_t bias[CHUNK_BLOCKS];
+    uint64_t others = 0;
+    for (size_t b = 0; b < values / MXQ_BLOCK; b++)
+        bias[b] = (uint32_t)(scale[b] - e->bias) * (UINT32_C(0x10001) << e->mantissa_bits);
+    for (size_t i = 0; i < values; i += STEP) {
+        prefetch_step(x, i, c->ahead, type);
+        const uint64_t any =
+            (uint64_t)encode_short(elements + i, x, i, bias, words ? words + i : NULL, c, e, type);
+        const size_t first = i / MXQ_BLOCK, last = (i + STEP - 1) / MXQ_BLOCK;
+        const uint64_t scaled =
+            (uint64_t)(!is_ordinary(scale[first], e) || !is_ordinary(scale[last], e));
+        others |= (any | scaled) << i / STEP;
+    }
+    if (others)
+        encode_others(others, elements, x, scale, words, c, e, type);
 }
 
 /* `p`: the source of random words, or NULL. */
