@@ -329,7 +329,7 @@ static auto bind(mxq_measure_fn *kernel, const slot &s, size_t blocks)
     return [=, x = wide_values(s.type()), y = static_cast<const float *>(wide_values(MXQ_F32)),
             limit = factors()] {
         struct mxq_sums sums = {};
-        kernel(&sums, x, y, limit, blocks);
+        kernel(&sums, x, y, limit, blocks, MXQ_AHEAD);
         benchmark::DoNotOptimize(sums);
     };
 }

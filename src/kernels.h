@@ -144,9 +144,10 @@ struct mxq_sums {
  *     xx[i % 8] += x * x,  yy[i % 8] += y * y,  ee[i % 8] += e * e      in F64
  *
  * the largest |e| and |x|; values counts them, saturated those with |y| >= limit[4 b + i / 8] and |x| > |y|,
- * flushed those with y = 0 and x not.  A value is left out of all that when x or y is not finite. */
+ * flushed those with y = 0 and x not.  A value is left out of all that when x or y is not finite.  No limit has
+ * a sign.  `ahead` as for mxq_amax_fn. */
 typedef void mxq_measure_fn(struct mxq_sums *sums, const void *x, const float *y,
-                            const float *limit, size_t blocks);
+                            const float *limit, size_t blocks, size_t ahead);
 
 /* ---- The GEMM: y += x * w^T in the order of docs/numerics.md, "The order of additions" ----
  *

@@ -393,7 +393,8 @@ static float largest_of(const struct mxq_element_info *e, uint8_t code)
 }
 
 /* Adds a span that has been quantized to the sums. */
-static void measure_span(const struct quantize *c, const struct span *s, struct mxq_sums *sums)
+static void measure_span(const struct quantize *c, const struct tile *t, const struct span *s,
+                         struct mxq_sums *sums)
 {
     float y[MXQ_SPAN], limits[MXQ_SPAN_FACTORS], room[MXQ_SPAN_FACTORS];
     mxq_dequantize_span(c->kernels, y, MXQ_F32, c->q, s->row, s->col, s->count);
@@ -411,7 +412,7 @@ static void measure_span(const struct quantize *c, const struct span *s, struct 
         for (size_t i = 0; i < 4 * s->blocks; i++)
             limits[i] = c->element->max * by.value[8 * i >> by.shift] * c->tensor_scale;
     }
-    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks);
+    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks, ahead_of(c, t, s));
 }
 
 /* ------------------------------------------- A tile --------------------------------------------- */
@@ -458,7 +459,7 @@ static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sum
             load_span(c, &s, row, t.col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
             store_span(c, &t, &s);
             if (c->partials)
-                measure_span(c, &s, sums);
+                measure_span(c, &t, &s, sums);
         }
 }
 

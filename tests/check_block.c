@@ -564,16 +564,15 @@ static void fill_measure(struct check *c, enum fill fill, const struct fill_targ
             memcpy(&y[b * MXQ_BLOCK + i], &bits, sizeof bits);
         }
         for (size_t i = 0; i < 4; i++)
-            if (random_below(&c->random, 2))
-                limit[4 * b + i] = y[b * MXQ_BLOCK + 8 * i] < 0 ? -y[b * MXQ_BLOCK + 8 * i]
-                                                                : y[b * MXQ_BLOCK + 8 * i];
+            limit[4 * b + i] =
+                fabsf(random_below(&c->random, 2) ? y[b * MXQ_BLOCK + 8 * i] : limit[4 * b + i]);
     }
 }
 
 static void call_measure(const struct check *c, const struct mxq_kernels *row, void *const *data,
                          size_t blocks)
 {
-    row->measure[c->type](data[0], data[1], data[2], data[3], blocks);
+    row->measure[c->type](data[0], data[1], data[2], data[3], blocks, c->current.number % 3 * 1000);
 }
 
 void check_measure(struct check *c)

@@ -587,19 +587,19 @@ static void divide_multiplies(float *v, const void *x, const float *divisor, siz
 }
 
 static void measure_turns_the_lanes(struct mxq_sums *sums, const void *x, const float *y,
-                                    const float *limit, size_t blocks)
+                                    const float *limit, size_t blocks, size_t ahead)
 {
-    mxq_measure_f32_scalar(sums, x, y, limit, blocks);
+    mxq_measure_f32_scalar(sums, x, y, limit, blocks, ahead);
     const double lane = sums->ee[0];
     sums->ee[0] = sums->ee[7];
     sums->ee[7] = lane;
 }
 
 static void measure_counts_no_saturation(struct mxq_sums *sums, const void *x, const float *y,
-                                         const float *limit, size_t blocks)
+                                         const float *limit, size_t blocks, size_t ahead)
 {
     const uint64_t saturated = sums->saturated;
-    mxq_measure_f32_scalar(sums, x, y, limit, blocks);
+    mxq_measure_f32_scalar(sums, x, y, limit, blocks, ahead);
     sums->saturated = saturated;
 }
 

@@ -70,7 +70,6 @@ static inline void vec_store_ps(float *p, vec_ps a) { _mm256_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm256_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm256_mul_ps(a, b); }
 static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm256_sub_ps(a, b); }
-static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return vec_of_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return _mm256_max_ps(_mm256_and_ps(a, vec_as_ps(vec_set1(0x7FFFFFFF))), b); }
 static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm256_min_ps(_mm256_and_ps(a, vec_as_ps(vec_set1(0x7FFFFFFF))), b); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm256_div_ps(a, b); }
@@ -134,13 +133,25 @@ MXQ_INLINE void vec_store_pd(double *p, const vec_pd v[2])
     _mm256_storeu_pd(p + 4, v[1]);
 }
 
+/* Squares of F32 are exact in F64: fused or not, a sum is rounded once. */
+MXQ_INLINE void vec_add_squares_pd(vec_pd sum[2], vec_pd low, vec_pd high)
+{
+    sum[0] = _mm256_fmadd_pd(low, low, sum[0]);
+    sum[1] = _mm256_fmadd_pd(high, high, sum[1]);
+}
+
 MXQ_INLINE void vec_add_squares(vec_pd sum[2], vec_ps v, int half)
 {
     (void)half;
-    const vec_pd low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
-    const vec_pd high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
-    sum[0] = _mm256_add_pd(sum[0], _mm256_mul_pd(low, low));
-    sum[1] = _mm256_add_pd(sum[1], _mm256_mul_pd(high, high));
+    vec_add_squares_pd(sum, _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+                       _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
+}
+
+MXQ_INLINE void vec_add_squares_at(vec_pd sum[2], const void *p, int half)
+{
+    const float *v = (const float *)p;
+    (void)half;
+    vec_add_squares_pd(sum, _mm256_cvtps_pd(_mm_loadu_ps(v)), _mm256_cvtps_pd(_mm_loadu_ps(v + 4)));
 }
 
 MXQ_INLINE float vec_sum_ps(vec_ps a)

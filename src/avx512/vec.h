@@ -75,7 +75,6 @@ static inline void vec_store_ps(float *p, vec_ps a) { _mm512_storeu_ps(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return _mm512_add_ps(a, b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return _mm512_mul_ps(a, b); }
 static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm512_sub_ps(a, b); }
-static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return _mm512_movm_epi32(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ)); }
 static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return _mm512_range_ps(a, b, 3 | 2 << 2); }
 static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm512_range_ps(a, b, 2 | 2 << 2); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm512_div_ps(a, b); }
@@ -163,15 +162,27 @@ MXQ_INLINE void vec_store_pd(double *p, const vec_pd v[1])
     _mm512_storeu_pd(p, v[0]);
 }
 
+/* Squares of F32 are exact in F64: fused or not, a sum is rounded once. */
+MXQ_INLINE void vec_add_squares_pd(vec_pd sum[1], vec_pd low, vec_pd high)
+{
+    sum[0] = _mm512_fmadd_pd(low, low, sum[0]);
+    sum[0] = _mm512_fmadd_pd(high, high, sum[0]);
+}
+
 MXQ_INLINE void vec_add_squares(vec_pd sum[1], vec_ps v, int half)
 {
     (void)half;
-    const vec_pd low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-    const vec_pd high =
-        _mm512_cvtps_pd(_mm256_castsi256_ps(_mm512_extracti64x4_epi64(vec_of_ps(v), 1)));
-    /* No fma: the sum waits for the addition only. */
-    sum[0] = _mm512_add_pd(sum[0], _mm512_mul_pd(low, low));
-    sum[0] = _mm512_add_pd(sum[0], _mm512_mul_pd(high, high));
+    vec_add_squares_pd(
+        sum, _mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+        _mm512_cvtps_pd(_mm256_castsi256_ps(_mm512_extracti64x4_epi64(vec_of_ps(v), 1))));
+}
+
+MXQ_INLINE void vec_add_squares_at(vec_pd sum[1], const void *p, int half)
+{
+    const float *v = (const float *)p;
+    (void)half;
+    vec_add_squares_pd(sum, _mm512_cvtps_pd(_mm256_loadu_ps(v)),
+                       _mm512_cvtps_pd(_mm256_loadu_ps(v + 8)));
 }
 
 MXQ_INLINE float vec_sum_ps(vec_ps a)

@@ -49,7 +49,6 @@ static inline vec_ps vec_load_ps(const void *p)     { return vld1q_f32((const fl
 static inline void vec_store_ps(float *p, vec_ps a) { vst1q_f32(p, a); }
 static inline vec_ps vec_add_ps(vec_ps a, vec_ps b) { return vaddq_f32(a, b); }
 static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return vsubq_f32(a, b); }
-static inline vec vec_ge_ps(vec_ps a, vec_ps b)     { return vcgeq_f32(a, b); }
 static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return vmaxq_f32(vabsq_f32(a), b); }
 static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return vminq_f32(vabsq_f32(a), b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }
@@ -163,6 +162,11 @@ MXQ_INLINE void vec_add_squares(vec_pd sum[4], vec_ps v, int half)
     const vec_pd low = vcvt_f64_f32(vget_low_f32(v)), high = vcvt_f64_f32(vget_high_f32(v));
     sum[2 * half] = vaddq_f64(sum[2 * half], vmulq_f64(low, low));
     sum[2 * half + 1] = vaddq_f64(sum[2 * half + 1], vmulq_f64(high, high));
+}
+
+MXQ_INLINE void vec_add_squares_at(vec_pd sum[4], const void *p, int half)
+{
+    vec_add_squares(sum, vec_load_ps(p), half);
 }
 
 MXQ_INLINE float vec_sum_ps(vec_ps a)

@@ -27,8 +27,9 @@ MXQ_INLINE void measure(struct mxq_sums *sums, const void *x, const float *y, co
 
 #define MEASURE_KERNEL(name, type)                                                                 \
     void mxq_measure_##name##_scalar(struct mxq_sums *sums, const void *x, const float *y,         \
-                                     const float *limit, size_t blocks)                            \
+                                     const float *limit, size_t blocks, size_t ahead)              \
     {                                                                                              \
+        (void)ahead;                                                                               \
         measure(sums, x, y, limit, blocks, type);                                                  \
     }
 
