@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fused.c -- gemm_fused from BF16 x, multiplied as F32, AVX512-BF16 column: for packed elements that take
- * longer to bring to BF16 pairs than FMAs take. */
+/* fused.c -- gemm_fused from BF16 x, multiplied as F32, AVX512-BF16 column: for integers, which take longer to
+ * bring to BF16 pairs than FMAs take. */
 #include "avx512/vec.h"
 
 #define FUSED_ROWS         4
@@ -24,5 +24,4 @@ MXQ_INLINE void load_x(float values[MXQ_BLOCK], const unsigned char *x, __m512 f
 
 #include "lanes/gemm.h"
 
-GEMM_FUSED_KERNEL(mxq_gemm_bf16_nvfp4_avx512bf16, MXQ_PACKED_NVFP4)
 GEMM_FUSED_KERNEL(mxq_gemm_bf16_int8_avx512bf16, MXQ_PACKED_INT8)

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gemm.c -- the GEMM microkernels with VDPBF16PS, AVX512-BF16 column.
  *
- * VDPBF16PS adds the product of the upper halves, then that of the lower ones, as two FMAs.  So a lane
- * that holds k and k + 2, in this order from above, takes two steps of a chain: tile.k_order.
- *
  * A tile of gemm is 6 rows x 2 panels: 24 chains, 4 operands w and one x are 29 of 32 registers.  Per FMA
  * pipe and cycle it loads less than 12 rows x 1 panel, each x for two products, and that is what decides:
  * both pipes take a VDPBF16PS every cycle, and there are two loads. */
 #include "avx512bf16/decode.h"
+#include "avx512bf16/dot.h"
 
 #include "lanes/group.h"
 
@@ -22,50 +20,6 @@
 #define X_QUAD  8               /* bytes of four values of x */
 #define W_PAIR  (4 * MXQ_PANEL) /* bytes of a pair of k */
 #define W_BLOCK (16 * W_PAIR)   /* bytes of a sub-block */
-#define X_BLOCK (2 * MXQ_BLOCK)
-
-/* The same two FMAs, flushing as the instruction does. */
-#if defined(MXQ_EMULATED)
-#include <math.h>
-
-static float flush(float f)
-{
-    return fabsf(f) < 0x1p-126F ? copysignf(0, f) : f;
-}
-
-static float half(uint32_t bits)
-{
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return flush(f);
-}
-
-static vec_ps dot_pairs(vec_ps sum, vec x, vec w)
-{
-    float s[16];
-    uint32_t a[16], b[16];
-    vec_store_ps(s, sum);
-    vec_store(a, x);
-    vec_store(b, w);
-    for (int i = 0; i < 16; i++) {
-        s[i] = flush(fmaf(half(a[i] & 0xFFFF0000), half(b[i] & 0xFFFF0000), flush(s[i])));
-        s[i] = flush(fmaf(half(a[i] << 16), half(b[i] << 16), s[i]));
-    }
-    return vec_load_ps(s);
-}
-#else
-MXQ_INLINE vec_ps dot_pairs(vec_ps sum, vec x, vec w)
-{
-    return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
-}
-#endif
-
-MXQ_INLINE vec broadcast_pair(const unsigned char *p)
-{
-    int pair;
-    memcpy(&pair, p, sizeof pair);
-    return _mm512_set1_epi32(pair);
-}
 
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                           const unsigned char *w, size_t w_stride, size_t blocks, const size_t rows,
