@@ -257,7 +257,7 @@ static auto bind(mxq_quantize_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, elements = static_cast<uint8_t *>(output()), scale = scale_output(),
             x = wide_values(s.type()), rule = mxq_scale_rule(s.element(), MXQ_SCALE_RCEIL)] {
-        kernel(elements, scale, x, blocks, &rule);
+        kernel(elements, scale, x, blocks, &rule, MXQ_AHEAD);
     };
 }
 

@@ -111,8 +111,9 @@ struct quantized_pattern {
     explicit quantized_pattern(mxq_element element)
     {
         const struct mxq_scale_rule rule = mxq_scale_rule(element, MXQ_SCALE_RCEIL);
-        mxq_active_kernels()->quantize[element][MXQ_F32](
-            elements.data(), scales.data(), normal_values().data(), pattern_blocks, &rule);
+        mxq_active_kernels()->quantize[element][MXQ_F32](elements.data(), scales.data(),
+                                                         normal_values().data(), pattern_blocks,
+                                                         &rule, MXQ_AHEAD);
     }
 };
 

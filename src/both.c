@@ -9,10 +9,10 @@
 #include "fpenv.h"
 #include "quantize.h"
 
-/* A tile stays in L2 between the two kernels, and its 64 rows make a column 64 bytes of FP8: a line
+/* A tile stays in L2 between the two kernels, and its 128 rows make a column 128 bytes of FP8: two lines
  * of the cache.  A task is a strip of tiles, one below the other: it fills the lines and pages of
  * its columns before others need their place. */
-#define TILE_ROWS      64
+#define TILE_ROWS      128
 #define TILE_ROW_BYTES 4096
 #define TASK_ROWS      1024
 #define L1_WAY_BYTES   4096
@@ -144,8 +144,12 @@ static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quant
     struct both b = {.x = x, .rows = rows, .cols = cols};
     if (!x->rows || !x->cols)
         return;
-    if (rows)
+    if (rows) {
+        /* What a tile needs next is not behind its rows, but below. */
+        const size_t row_bytes = x->stride * mxq_type_bytes(x->type);
         b.of_rows = mxq_one_pass_of(row, &rows->format, x->type, o->scale_mode);
+        b.of_rows.ahead = (MXQ_AHEAD + row_bytes - 1) / row_bytes * row_bytes;
+    }
     b.of_cols = mxq_one_pass_of(row, &cols->format, x->type, o->scale_mode);
     b.tile_cols = TILE_ROW_BYTES / b.of_cols.type_bytes;
     b.tasks_across = (x->cols - 1) / b.tile_cols + 1;

@@ -67,9 +67,9 @@ typedef void mxq_encode_fn(uint8_t *elements, const void *x, const uint8_t *scal
 typedef void mxq_unpack_fn(void *y, const uint8_t *elements, const uint8_t *scale, size_t blocks);
 
 /* amax, scale, where the rule says by_error mse, and pack in one pass over memory: the same bytes as these
- * kernels in a row. */
+ * kernels in a row.  `ahead` as for mxq_amax_fn. */
 typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
-                             const struct mxq_scale_rule *rule);
+                             const struct mxq_scale_rule *rule, size_t ahead);
 
 /* The same down the columns of 32 rows of x, `x_stride` values apart, for 16 * groups columns: column c
  * is one block, whose codes go to elements + c * elements_stride and whose scale to

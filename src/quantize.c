@@ -39,7 +39,7 @@ static void quantize_tail(const struct mxq_one_pass *c, const struct mxq_run *ru
     unsigned char x[MXQ_BLOCK * 4] = {0};
     uint8_t elements[MXQ_BLOCK];
     memcpy(x, run->wide + run->blocks * MXQ_BLOCK * c->type_bytes, run->tail * c->type_bytes);
-    c->quantize(elements, run->scales + run->blocks, x, 1, &c->rule);
+    c->quantize(elements, run->scales + run->blocks, x, 1, &c->rule, 0);
     memcpy(run->elements + mxq_code_bytes(c->element, run->blocks * MXQ_BLOCK), elements,
            mxq_code_bytes(c->element, run->tail));
 }
@@ -47,7 +47,7 @@ static void quantize_tail(const struct mxq_one_pass *c, const struct mxq_run *ru
 void mxq_quantize_run(void *context, const struct mxq_run *run)
 {
     const struct mxq_one_pass *c = context;
-    c->quantize(run->elements, run->scales, run->wide, run->blocks, &c->rule);
+    c->quantize(run->elements, run->scales, run->wide, run->blocks, &c->rule, c->ahead);
     if (run->tail)
         quantize_tail(c, run);
 }
@@ -427,7 +427,7 @@ static void store_span(const struct quantize *c, const struct tile *t, const str
     uint8_t *elements = s->count % MXQ_BLOCK ? padded : to;
     if (c->is_fused)
         c->kernels->quantize[q->format.element][c->x->type](elements, scales, s->x, s->blocks,
-                                                            &c->rule);
+                                                            &c->rule, MXQ_AHEAD);
     else
         make_elements(c, t, s, elements);
     if (elements != to)
@@ -688,9 +688,12 @@ int mxq_is_one_pass(const struct mxq_format *f, const struct mxq_quantize_option
 struct mxq_one_pass mxq_one_pass_of(const struct mxq_kernels *row, const struct mxq_format *f,
                                     enum mxq_type type, enum mxq_scale_mode mode)
 {
-    return (struct mxq_one_pass){
-        row->quantize[f->element][type], row->columns[f->element][type], &mxq_elements[f->element],
-        mxq_scale_rule(f->element, mxq_scale_mode_of(f, mode)), mxq_type_bytes(type)};
+    return (struct mxq_one_pass){row->quantize[f->element][type],
+                                 row->columns[f->element][type],
+                                 &mxq_elements[f->element],
+                                 mxq_scale_rule(f->element, mxq_scale_mode_of(f, mode)),
+                                 mxq_type_bytes(type),
+                                 MXQ_AHEAD};
 }
 
 void mxq_quantize_checked(const struct mxq_kernels *row, const struct mxq_quantized *q,

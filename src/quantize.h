@@ -12,6 +12,7 @@ struct mxq_one_pass {
     const struct mxq_element_info *element;
     struct mxq_scale_rule rule;
     size_t type_bytes;
+    size_t ahead; /* see mxq_amax_fn */
 };
 
 /* Whether one pass does what the options ask for, but for statistics. */

@@ -16,7 +16,8 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
 static void call(const struct check *c, const struct mxq_kernels *row, void *const *data,
                  size_t blocks)
 {
-    row->quantize[c->element][c->type](data[0], data[1], data[2], blocks, &c->rule);
+    row->quantize[c->element][c->type](data[0], data[1], data[2], blocks, &c->rule,
+                                       blocks % 2 ? MXQ_AHEAD : 0);
 }
 
 void check_quantize(struct check *c)

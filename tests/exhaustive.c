@@ -125,10 +125,10 @@ static void step_quantize(struct sweep *s, uint64_t chunk)
     for (uint32_t i = 0; i < CHUNK; i++)
         x[i] = i % MXQ_BLOCK == i / MXQ_BLOCK % MXQ_BLOCK ? largest : (uint32_t)value++;
     mxq_kernels_scalar.quantize[s->element][MXQ_F32](expected, expected_scale, x, CHUNK_BLOCKS,
-                                                     &rule);
+                                                     &rule, 0);
     for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
         if (is_runnable(mxq_rows[row])) {
-            mxq_rows[row]->quantize[s->element][MXQ_F32](got, scale, x, CHUNK_BLOCKS, &rule);
+            mxq_rows[row]->quantize[s->element][MXQ_F32](got, scale, x, CHUNK_BLOCKS, &rule, 0);
             compare(s, row, x, got, expected, bits);
             if (memcmp(scale, expected_scale, CHUNK_BLOCKS))
                 differs(s, mxq_rows[row]->isa, x[0], scale[0], expected_scale[0]);

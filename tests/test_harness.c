@@ -340,26 +340,29 @@ static void unpack_truncates(void *y, const uint8_t *elements, const uint8_t *sc
 
 static void quantize_takes_the_scale_of_its_neighbour(uint8_t *elements, uint8_t *scale,
                                                       const void *x, size_t blocks,
-                                                      const struct mxq_scale_rule *rule)
+                                                      const struct mxq_scale_rule *rule,
+                                                      size_t ahead)
 {
-    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule);
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule, ahead);
     if (blocks % 8 == 3)
         scale[blocks - 1] = scale[blocks - 2];
 }
 
 static void quantize_ignores_its_rule(uint8_t *elements, uint8_t *scale, const void *x,
-                                      size_t blocks, const struct mxq_scale_rule *rule)
+                                      size_t blocks, const struct mxq_scale_rule *rule,
+                                      size_t ahead)
 {
     const struct mxq_scale_rule rceil = mxq_scale_rule(MXQ_E4M3, MXQ_SCALE_RCEIL);
     (void)rule;
-    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, &rceil);
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, &rceil, ahead);
 }
 
 static void quantize_keeps_finite_values_of_nan_blocks(uint8_t *elements, uint8_t *scale,
                                                        const void *x, size_t blocks,
-                                                       const struct mxq_scale_rule *rule)
+                                                       const struct mxq_scale_rule *rule,
+                                                       size_t ahead)
 {
-    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule);
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule, ahead);
     for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
         if (scale[i / MXQ_BLOCK] == 255 && (oracle_load(MXQ_F16, x, i) & 0x7FFF) < 0x7C00)
             elements[i] = 0;
@@ -367,9 +370,10 @@ static void quantize_keeps_finite_values_of_nan_blocks(uint8_t *elements, uint8_
 
 #if defined(__x86_64__)
 static void quantize_leaves_flush_to_zero_on(uint8_t *elements, uint8_t *scale, const void *x,
-                                             size_t blocks, const struct mxq_scale_rule *rule)
+                                             size_t blocks, const struct mxq_scale_rule *rule,
+                                             size_t ahead)
 {
-    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule);
+    mxq_quantize_e4m3_f16_scalar(elements, scale, x, blocks, rule, ahead);
     if (blocks == 40)
         fpcontrol_set(fpcontrol_get() | 0x8000);
 }

@@ -252,7 +252,7 @@ static void test_quantize(enum mxq_element element, enum mxq_type type)
                 uint32_t x[MXQ_BLOCK];
                 uint8_t elements[MXQ_BLOCK], scale, expected[MXQ_BLOCK], expected_scale;
                 fill_block(&r, (enum fill)fill, &target, x);
-                scalar->quantize[element][type](elements, &scale, x, 1, &rule);
+                scalar->quantize[element][type](elements, &scale, x, 1, &rule, 0);
                 if (mode == MXQ_SCALE_MSE || mode == MXQ_SCALE_DEFAULT)
                     choose_by_error(element, (enum mxq_scale_mode)mode, type, x, elements, &scale);
                 oracle_quantize(element, (enum mxq_scale_mode)mode, type, x, MXQ_BLOCK, expected,

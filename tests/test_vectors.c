@@ -63,7 +63,7 @@ static void quantize(const struct subject *s, enum mxq_element element, enum mxq
     if (!s->row)
         oracle_quantize(element, mode, type, x, MXQ_BLOCK, elements, scale);
     else
-        s->row->quantize[element][type](elements, scale, x, 1, &rule);
+        s->row->quantize[element][type](elements, scale, x, 1, &rule, 0);
 }
 
 /* ------------------------------------- Reading the files -------------------------------------- */

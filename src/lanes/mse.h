@@ -27,9 +27,10 @@
 #include "lanes/amax.h"
 #include "unroll.h"
 
-/* Blocks whose choices are made one after the other: so many that leaving the loop, which no machine
- * foresees, costs little. */
-#define MSE_BLOCKS 64
+/* Blocks whose choices are made one after the other.  Leaving the loop, which no machine foresees, costs less
+ * the more they are, and memory idles meanwhile: F32 from DRAM, Zen 5, 10.0 ns per 64 values with 64, 7.8 with 32.
+ */
+#define MSE_BLOCKS 32
 #define MSE_GROUPS (MSE_BLOCKS / VEC_LANES)
 
 /* 2^exponent. */

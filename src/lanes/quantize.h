@@ -70,9 +70,8 @@ MXQ_INLINE void scale_chunk(struct mse_chunk *chunk, uint8_t *scale, const unsig
 
 MXQ_INLINE void pack_chunk(const struct mse_chunk *chunk, uint8_t *elements, uint8_t *scale,
                            const unsigned char *x, size_t groups, const struct mxq_element_info *e,
-                           enum mxq_type type)
+                           enum mxq_type type, size_t ahead)
 {
-    const size_t ahead = MXQ_AHEAD + 2 * MSE_BLOCKS * block_bytes(type);
     for (size_t g = 0; g < groups; g++) {
         const uint32_t better = (uint32_t)(chunk->better >> (g * VEC_LANES));
         const vec scales = vec_add(chunk->scales[g], lanes_of_bits(better));
@@ -95,7 +94,8 @@ MXQ_INLINE size_t groups_of_chunk(size_t chunk, size_t groups)
 /* Each step waits for the one before: three chunks are in work, so that no step waits for its own. */
 MXQ_INLINE void quantize_by_error(uint8_t *elements, uint8_t *scale, const unsigned char *x,
                                   size_t groups, const struct mxq_scale_rule *rule,
-                                  const struct mxq_element_info *e, enum mxq_type type)
+                                  const struct mxq_element_info *e, enum mxq_type type,
+                                  size_t ahead)
 {
     const size_t chunks = (groups + MSE_GROUPS - 1) / MSE_GROUPS;
     const size_t x_step = MSE_BLOCKS * block_bytes(type);
@@ -113,7 +113,7 @@ MXQ_INLINE void quantize_by_error(uint8_t *elements, uint8_t *scale, const unsig
         if (i >= 2)
             pack_chunk(&ring[(i - 2) % 3], elements + (i - 2) * elements_step,
                        scale + (i - 2) * MSE_BLOCKS, x + (i - 2) * x_step,
-                       groups_of_chunk(i - 2, groups), e, type);
+                       groups_of_chunk(i - 2, groups), e, type, ahead);
     }
 }
 
@@ -121,46 +121,46 @@ MXQ_INLINE void quantize_by_error(uint8_t *elements, uint8_t *scale, const unsig
  * group are worked out before the elements of this one: the machine overlaps the two. */
 MXQ_INLINE void quantize_by_rule(uint8_t *elements, uint8_t *scale, const unsigned char *x,
                                  size_t groups, const struct mxq_scale_rule *rule,
-                                 const struct mxq_element_info *e, enum mxq_type type)
+                                 const struct mxq_element_info *e, enum mxq_type type, size_t ahead)
 {
     const size_t x_step = VEC_LANES * block_bytes(type);
     struct scaled_group g = scale_one_group(scale, x, rule, e, type);
     for (; groups > 1; groups--) {
         const struct scaled_group next =
             scale_one_group(scale + VEC_LANES, x + x_step, rule, e, type);
-        pack_scaled_group(elements, scale, x, g, e, type, MXQ_AHEAD);
+        pack_scaled_group(elements, scale, x, g, e, type, ahead);
         g = next;
         elements += packed_bytes(VEC_LANES * MXQ_BLOCK, e);
         scale += VEC_LANES;
         x += x_step;
     }
-    pack_scaled_group(elements, scale, x, g, e, type, MXQ_AHEAD);
+    pack_scaled_group(elements, scale, x, g, e, type, ahead);
 }
 
 MXQ_INLINE void quantize_groups(uint8_t *elements, uint8_t *scale, const unsigned char *x,
                                 size_t groups, const struct mxq_scale_rule *rule,
-                                const struct mxq_element_info *e, enum mxq_type type)
+                                const struct mxq_element_info *e, enum mxq_type type, size_t ahead)
 {
     if (rule->by_error)
-        quantize_by_error(elements, scale, x, groups, rule, e, type);
+        quantize_by_error(elements, scale, x, groups, rule, e, type, ahead);
     else
-        quantize_by_rule(elements, scale, x, groups, rule, e, type);
+        quantize_by_rule(elements, scale, x, groups, rule, e, type, ahead);
 }
 
 MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
                                 const struct mxq_scale_rule *rule, const struct mxq_element_info *e,
-                                enum mxq_type type)
+                                enum mxq_type type, size_t ahead)
 {
     const size_t groups = blocks / VEC_LANES, whole = groups * VEC_LANES, rest = blocks - whole;
     const unsigned char *wide = x;
     if (groups)
-        quantize_groups(elements, scale, wide, groups, rule, e, type);
+        quantize_groups(elements, scale, wide, groups, rule, e, type, ahead);
     if (rest) {
         unsigned char padded[GROUP_BYTES_MAX];
         uint8_t codes[VEC_LANES * MXQ_BLOCK], scales[VEC_LANES];
         pad_group(padded, wide + whole * block_bytes(type), rest * block_bytes(type),
                   VEC_LANES * block_bytes(type));
-        quantize_groups(codes, scales, padded, 1, rule, e, type);
+        quantize_groups(codes, scales, padded, 1, rule, e, type, 0);
         memcpy(elements + packed_bytes(whole * MXQ_BLOCK, e), codes,
                packed_bytes(rest * MXQ_BLOCK, e));
         memcpy(scale + whole, scales, rest);
@@ -169,9 +169,9 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
 
 #define QUANTIZE_KERNEL(name, element, type)                                                       \
     void name(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,                     \
-              const struct mxq_scale_rule *rule)                                                   \
+              const struct mxq_scale_rule *rule, size_t ahead)                                     \
     {                                                                                              \
-        quantize_blocks(elements, scale, x, blocks, rule, &mxq_elements[element], type);           \
+        quantize_blocks(elements, scale, x, blocks, rule, &mxq_elements[element], type, ahead);    \
     }
 
 #endif

@@ -30,8 +30,9 @@ MXQ_INLINE void quantize_blocks(uint8_t *elements, uint8_t *scale, const void *x
 
 #define QUANTIZE_KERNEL(name, element, type)                                                       \
     void name(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,                     \
-              const struct mxq_scale_rule *rule)                                                   \
+              const struct mxq_scale_rule *rule, size_t ahead)                                     \
     {                                                                                              \
+        (void)ahead;                                                                               \
         quantize_blocks(elements, scale, x, blocks, rule, element, type);                          \
     }
 
