@@ -42,7 +42,7 @@ static inline vec vec_srlv(vec a, vec n)            { return _mm256_srlv_epi32(a
 static inline vec vec_xor(vec a, vec b)             { return _mm256_xor_si256(a, b); }
 static inline vec vec_xor3(vec a, vec b, vec c)     { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
 static inline vec vec_mul_even(vec a, vec b)        { return _mm256_mul_epu32(a, b); }
-static inline vec vec_upper(vec a)                  { return _mm256_shuffle_epi32(a, 0xF5); } /* shifts share units with products */
+static inline vec vec_upper(vec a)                  { return _mm256_srli_epi64(a, 32); }
 static inline vec vec_swap(vec a)                   { return _mm256_shuffle_epi32(a, 0xB1); }
 static inline vec vec_even_lanes(void)              { return _mm256_set1_epi64x(0xFFFFFFFF); }
 static inline vec vec_counters(void)                { return _mm256_setr_epi64x(0, 2, 1, 3); }

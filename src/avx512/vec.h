@@ -47,7 +47,7 @@ static inline vec vec_srlv(vec a, vec n)            { return _mm512_srlv_epi32(a
 static inline vec vec_xor(vec a, vec b)             { return _mm512_xor_si512(a, b); }
 static inline vec vec_xor3(vec a, vec b, vec c)     { return _mm512_ternarylogic_epi32(a, b, c, 0x96); }
 static inline vec vec_mul_even(vec a, vec b)        { return _mm512_mul_epu32(a, b); }
-static inline vec vec_upper(vec a)                  { return _mm512_shuffle_epi32(a, 0xF5); } /* shifts share units with products */
+static inline vec vec_upper(vec a)                  { return _mm512_srli_epi64(a, 32); }
 static inline vec vec_swap(vec a)                   { return _mm512_shuffle_epi32(a, 0xB1); }
 static inline vec vec_even_lanes(void)              { return _mm512_set1_epi64(0xFFFFFFFF); }
 static inline vec vec_counters(void)                { return _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7); }

@@ -30,7 +30,7 @@
  *   vec_counters                    offsets of VEC_LANES / 2 counters, in even lanes
  *   vec_mul_even(a, b)              products of even lanes, each in a pair of lanes
  *   vec_even_lanes                  all ones in even lanes
- *   vec_upper                       the odd lanes, also in the even ones
+ *   vec_upper                       the odd lanes moved down to the even ones
  *   vec_swap                        odd and even lanes exchanged
  *   vec_store_words(p, w01, w23)    words 0 and 1, and 2 and 3, of the counters: in order */
 #ifndef MXQ_LANES_ENCODE_H
