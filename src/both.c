@@ -9,9 +9,9 @@
 #include "fpenv.h"
 #include "quantize.h"
 
-/* A tile stays in L2 between the two kernels, and its 128 rows make a column 128 bytes of FP8: two lines
- * of the cache.  A task is a strip of tiles, one below the other: it fills the lines and pages of
- * its columns before others need their place. */
+/* A tile stays in L2 between the two kernels, and its 128 rows make a column 128 bytes of FP8:
+ * two lines of the cache.  A task is a strip of tiles, one below the other: it fills the lines
+ * and pages of its columns before others need their place. */
 #define TILE_ROWS      128
 #define TILE_ROW_BYTES 4096
 #define TASK_ROWS      1024
@@ -72,7 +72,8 @@ static void quantize_padded(const struct both *b, const struct piece *p, uint8_t
     }
 }
 
-/* Whether lines one below the other compete for the same few places of L1: then a copy is faster. */
+/* Whether lines one below the other compete for the same few places of L1: then a copy is
+ * faster. */
 static int is_aliased(const struct both *b)
 {
     return b->x->stride * b->of_cols.type_bytes % L1_WAY_BYTES == 0;

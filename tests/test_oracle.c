@@ -215,7 +215,7 @@ static void test_amax(enum mxq_type type)
         const uint32_t bits = type == MXQ_F32 ? i << 16 | random_u32(&r) >> 16 : i;
         oracle_store(type, x, i % MXQ_BLOCK, bits);
         oracle_store(type, x, (i + 1 + i / MXQ_BLOCK % 31) % MXQ_BLOCK, bits / 2);
-        scalar->amax[type](&amax, x, 1);
+        scalar->amax[type](&amax, x, 1, 0);
         const uint32_t expected = oracle_amax(type, x, MXQ_BLOCK);
         if (amax != expected)
             tally_fail(&t, "0x%" PRIX32 ": 0x%08" PRIX32 ", must be 0x%08" PRIX32, bits, amax,

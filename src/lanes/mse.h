@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mse.h -- the better of two E8M0 scales, written once over vec.h.
  *
- * In units of the smaller scale, let H be the step of the grid up to the largest element, max, and h the
- * step below T, twice the smallest normal; of an integer, H = h and T is beyond all values.  Let all
- * magnitudes m be below P, the power of two above max.  With the larger scale the steps below T are 2 h,
- * and beyond max there are elements, too; all else is the same.  So the difference of a value's two
- * squared errors is zero but for
+ * In units of the smaller scale, let H be the step of the grid up to the largest element, max,
+ * and h the step below T, twice the smallest normal; of an integer, H = h and T is beyond all
+ * values.  Let all magnitudes m be below P, the power of two above max.  With the larger scale
+ * the steps below T are 2 h, and beyond max there are elements, too; all else is the same.  So
+ * the difference of a value's two squared errors is zero but for
  *
- *     m below T:    the larger scale loses 2 h max(0, r - h / 2), r being the distance to the nearest
- *                   multiple of 2 h;
+ *     m below T:    the larger scale loses 2 h max(0, r - h / 2), r being the distance to the
+ *                   nearest multiple of 2 h;
  *     m above max:  it gains 2 H max(0, m - (max + H / 2)); and, where P is max + 2 H as of E4M3,
  *                   2 H max(0, m - (max + 3 H / 2)) more.
  *
- * The sum of all that in F32 decides, unless it is too close to zero.  How close is that?  In units of 2 H no
- * term is above H / 2, or 2 H as of E4M3, and all are exact, but for what is below 2^-126.  Each of the
- * at most 69 additions, or 101, is off by 2^-24 of its result, a sum of at most 32 terms: that makes 2^-13 H, or
- * 2^-11 H.  The sums of the contract are far closer to the truth.
+ * The sum of all that in F32 decides, unless it is too close to zero.  How close is that?  In
+ * units of 2 H no term is above H / 2, or 2 H as of E4M3, and all are exact, but for what is
+ * below 2^-126.  Each of the at most 69 additions, or 101, is off by 2^-24 of its result, a sum
+ * of at most 32 terms: that makes 2^-13 H, or 2^-11 H.  The sums of the contract are far closer
+ * to the truth.
  *
- *   vec_sum_ps             of all lanes, in any order
- *   vec_larger_magnitude(a, b) _smaller_magnitude   the larger or smaller one of |a| and b, b > 0 */
+ *   vec_sum_ps     of all lanes, in any order
+ *   vec_larger_magnitude(a, b) _smaller_magnitude   the larger or smaller of |a| and b, b > 0 */
 #ifndef MXQ_LANES_MSE_H
 #define MXQ_LANES_MSE_H
 
@@ -27,9 +28,9 @@
 #include "lanes/amax.h"
 #include "unroll.h"
 
-/* Blocks whose choices are made one after the other.  Leaving the loop, which no machine foresees, costs less
- * the more they are, and memory idles meanwhile: F32 from DRAM, Zen 5, 10.0 ns per 64 values with 64, 7.8 with 32.
- */
+/* Blocks whose choices are made one after the other.  Leaving the loop, which no machine
+ * foresees, costs less the more they are, and memory idles meanwhile: F32 from DRAM, Zen 5, 10.0
+ * ns per 64 values with 64, 7.8 with 32. */
 #define MSE_BLOCKS 32
 #define MSE_GROUPS (MSE_BLOCKS / VEC_LANES)
 
@@ -102,16 +103,16 @@ MXQ_INLINE vec factor_of(vec scale)
     return vec_sll(vec_sub(vec_set1(254), scale), 23);
 }
 
-/* Whether the larger scale is better, 0 or 1, where F32 sums are too close to tell: more than zero or not is
- * what they say if they are exact. */
+/* Whether the larger scale is better, 0 or 1, where F32 sums are too close to tell: more than
+ * zero or not is what they say if they are exact. */
 static __attribute__((noinline)) int decide(const void *x, uint8_t scale, int is_more,
                                             const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec factor = factor_of(vec_set1(scale));
     float values[MXQ_BLOCK];
     uint8_t chosen = scale;
-    /* The sums of multiples of 2^-16 H and 2^-19 H^2 / h are exact, those of the contract too, and that happens:
-     * BF16 has few bits.  Added, this leaves no bits below. */
+    /* The sums of multiples of 2^-16 H and 2^-19 H^2 / h are exact, those of the contract too,
+     * and that happens: BF16 has few bits.  Added, this leaves no bits below. */
     const float grid =
         top_step(e) / low_step(e) < 8 ? 0x1p-16F : 0x1p-19F * top_step(e) / low_step(e);
     const vec_ps offset = set1_ps(0x1p23F * top_step(e) * grid);
@@ -129,7 +130,8 @@ static __attribute__((noinline)) int decide(const void *x, uint8_t scale, int is
     return chosen > scale;
 }
 
-/* VEC_LANES values of a block from value i on; of BF16 the even ones of twice as many, then the odd ones. */
+/* VEC_LANES values of a block from value i on; of BF16 the even ones of twice as many, then the
+ * odd ones. */
 MXQ_INLINE vec load_in_any_order(const void *x, size_t i, enum mxq_type type)
 {
     if (type != MXQ_BF16)
@@ -152,15 +154,16 @@ MXQ_INLINE int is_better_above(const void *x, uint8_t scale, const uint32_t *fac
     return decides(sum, e) ? sum > 0 : decide(x, scale, sum > 0, e, type);
 }
 
-/* One bit for each lane whose block has something to gain, of ordinary ones and of those with values beyond
- * P, for which nothing above holds; and what brings values to the grid of the smaller scale. */
+/* One bit for each lane whose block has something to gain, of ordinary ones and of those with
+ * values beyond P, for which nothing above holds; and what brings values to the grid of the
+ * smaller scale. */
 struct mse_lanes {
     uint32_t ordinary, beyond;
     vec factor;
 };
 
-/* Scales of 254 and 255 and blocks that are not finite are never ordinary: their factors are 0 or -infinity,
- * or what comes of them an infinity or a NaN. */
+/* Scales of 254 and 255 and blocks that are not finite are never ordinary: their factors are 0
+ * or -infinity, or what comes of them an infinity or a NaN. */
 MXQ_INLINE struct mse_lanes lanes_to_gain(vec amax, vec scale, const struct mxq_element_info *e)
 {
     const uint32_t all = (uint32_t)((UINT64_C(1) << VEC_LANES) - 1);
@@ -171,8 +174,8 @@ MXQ_INLINE struct mse_lanes lanes_to_gain(vec amax, vec scale, const struct mxq_
     return (struct mse_lanes){all & ~others, vec_mask(vec_gt(scaled, last)), factor};
 }
 
-/* One bit for each block for which the larger scale is better, among the ordinary ones that have something
- * to gain. */
+/* One bit for each block for which the larger scale is better, among the ordinary ones that have
+ * something to gain. */
 MXQ_INLINE uint64_t better_above(uint64_t blocks, const unsigned char *x, const uint8_t *scale,
                                  const uint32_t *factor, const struct mxq_element_info *e,
                                  enum mxq_type type)

@@ -91,7 +91,8 @@ MXQ_INLINE size_t groups_of_chunk(size_t chunk, size_t groups)
     return left < MSE_GROUPS ? left : MSE_GROUPS;
 }
 
-/* Each step waits for the one before: three chunks are in work, so that no step waits for its own. */
+/* Each step waits for the one before: three chunks are in work, so that no step waits for its
+ * own. */
 MXQ_INLINE void quantize_by_error(uint8_t *elements, uint8_t *scale, const unsigned char *x,
                                   size_t groups, const struct mxq_scale_rule *rule,
                                   const struct mxq_element_info *e, enum mxq_type type,
