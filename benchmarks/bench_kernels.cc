@@ -229,7 +229,7 @@ static traffic traffic_of(mxq_output_fn *, const slot &s)
 static auto bind(mxq_amax_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, amax = static_cast<uint32_t *>(output()), x = wide_values(s.type())] {
-        kernel(amax, x, blocks, MXQ_AHEAD);
+        kernel(amax, x, blocks, mxq_ahead(s.type()));
     };
 }
 
@@ -257,7 +257,7 @@ static auto bind(mxq_quantize_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, elements = static_cast<uint8_t *>(output()), scale = scale_output(),
             x = wide_values(s.type()), rule = mxq_scale_rule(s.element(), MXQ_SCALE_RCEIL)] {
-        kernel(elements, scale, x, blocks, &rule, MXQ_AHEAD);
+        kernel(elements, scale, x, blocks, &rule, mxq_ahead(s.type()));
     };
 }
 
@@ -308,7 +308,7 @@ static mxq_factors block_factors()
 static auto bind(mxq_pack_by_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, elements = static_cast<uint8_t *>(output()), x = wide_values(s.type()),
-            by = block_factors()] { kernel(elements, x, &by, blocks, MXQ_AHEAD); };
+            by = block_factors()] { kernel(elements, x, &by, blocks, mxq_ahead(s.type())); };
 }
 
 static auto bind(mxq_unpack_by_fn *kernel, const slot &s, size_t blocks)

@@ -113,7 +113,7 @@ struct quantized_pattern {
         const struct mxq_scale_rule rule = mxq_scale_rule(element, MXQ_SCALE_RCEIL);
         mxq_active_kernels()->quantize[element][MXQ_F32](elements.data(), scales.data(),
                                                          normal_values().data(), pattern_blocks,
-                                                         &rule, MXQ_AHEAD);
+                                                         &rule, mxq_ahead(MXQ_F32));
     }
 };
 

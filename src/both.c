@@ -15,6 +15,7 @@
 #define TILE_ROWS      128
 #define TILE_ROW_BYTES 4096
 #define TASK_ROWS      1024
+#define ROWS_AHEAD     16384 /* bytes, at least: a row or more */
 #define L1_WAY_BYTES   4096
 #define GROUP          16  /* columns of a group of mxq_columns_fn */
 #define CHUNK_COLS     256 /* columns whose outputs stay in L1 from one block to the next */
@@ -149,7 +150,7 @@ static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quant
         /* What a tile needs next is not behind its rows, but below. */
         const size_t row_bytes = x->stride * mxq_type_bytes(x->type);
         b.of_rows = mxq_one_pass_of(row, &rows->format, x->type, o->scale_mode);
-        b.of_rows.ahead = (MXQ_AHEAD + row_bytes - 1) / row_bytes * row_bytes;
+        b.of_rows.ahead = (ROWS_AHEAD + row_bytes - 1) / row_bytes * row_bytes;
     }
     b.of_cols = mxq_one_pass_of(row, &cols->format, x->type, o->scale_mode);
     b.tile_cols = TILE_ROW_BYTES / b.of_cols.type_bytes;

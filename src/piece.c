@@ -19,7 +19,7 @@ static uint32_t amax_of_values(const struct mxq_pieces *p, const unsigned char *
     const enum mxq_type type = p->x->type;
     const size_t whole = count / MXQ_BLOCK, bytes = mxq_type_bytes(type);
     uint32_t largest, rest = 0;
-    p->kernels->amax_all[type](&largest, x, whole, MXQ_AHEAD);
+    p->kernels->amax_all[type](&largest, x, whole, mxq_ahead(type));
     if (count % MXQ_BLOCK) {
         unsigned char padded[MXQ_BLOCK * 4] = {0};
         memcpy(padded, x + whole * MXQ_BLOCK * bytes, count % MXQ_BLOCK * bytes);

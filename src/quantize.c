@@ -91,7 +91,8 @@ static void search_run(void *context, const struct mxq_run *run)
     const uint64_t index = (uint64_t)run->row * s->x->cols + run->block * MXQ_BLOCK;
     for (size_t done = 0; done < run->blocks; done += 64) {
         const size_t blocks = run->blocks - done < 64 ? run->blocks - done : 64;
-        s->kernel(amax, run->wide + done * MXQ_BLOCK * s->type_bytes, blocks, MXQ_AHEAD);
+        s->kernel(amax, run->wide + done * MXQ_BLOCK * s->type_bytes, blocks,
+                  mxq_ahead(s->x->type));
         for (size_t b = 0; b < blocks; b++)
             if (amax[b] >= NONFINITE) {
                 const size_t value = (done + b) * MXQ_BLOCK;
@@ -249,7 +250,7 @@ static void find_amax(const struct quantize *c, struct tile *t)
                         : c->length < MXQ_BLOCK      ? c->length
                                                      : MXQ_BLOCK;
     /* Rows of a tile of many have been asked for. */
-    const size_t ahead = t->rows > 1 ? 0 : MXQ_AHEAD;
+    const size_t ahead = t->rows > 1 ? 0 : mxq_ahead(c->x->type);
     if (c->length == unit && t->rows == 1) {
         struct span s;
         load_span(c, &s, t->row, t->col, t->cols);
@@ -337,7 +338,7 @@ static size_t ahead_of(const struct quantize *c, const struct tile *t, const str
     if (s->x == s->padded)
         return 0;
     if (t->rows == 1)
-        return c->q->format.block_rows ? c->tile_cols * bytes + MXQ_AHEAD : MXQ_AHEAD;
+        return mxq_ahead(c->x->type) + (c->q->format.block_rows ? c->tile_cols * bytes : 0);
     if (t->col + c->tile_cols < c->q->cols)
         return c->tile_cols * bytes;
     return (c->tile_rows * c->x->stride - t->col) * bytes;
@@ -427,7 +428,7 @@ static void store_span(const struct quantize *c, const struct tile *t, const str
     uint8_t *elements = s->count % MXQ_BLOCK ? padded : to;
     if (c->is_fused)
         c->kernels->quantize[q->format.element][c->x->type](elements, scales, s->x, s->blocks,
-                                                            &c->rule, MXQ_AHEAD);
+                                                            &c->rule, mxq_ahead(c->x->type));
     else
         make_elements(c, t, s, elements);
     if (elements != to)
@@ -518,7 +519,7 @@ static void seek_amax(void *context, const struct mxq_run *run)
             memset(s.padded, 0, s.blocks * MXQ_BLOCK * type_bytes);
             s.x = memcpy(s.padded, s.x, count * type_bytes);
         }
-        span_amax(c, &amax, &s, SIZE_MAX, MXQ_AHEAD);
+        span_amax(c, &amax, &s, SIZE_MAX, mxq_ahead(c->x->type));
         largest = amax > largest ? amax : largest;
     }
     uint32_t seen = atomic_load_explicit(&c->seen, memory_order_relaxed);
@@ -693,7 +694,7 @@ struct mxq_one_pass mxq_one_pass_of(const struct mxq_kernels *row, const struct 
                                  &mxq_elements[f->element],
                                  mxq_scale_rule(f->element, mxq_scale_mode_of(f, mode)),
                                  mxq_type_bytes(type),
-                                 MXQ_AHEAD};
+                                 mxq_ahead(type)};
 }
 
 void mxq_quantize_checked(const struct mxq_kernels *row, const struct mxq_quantized *q,

@@ -14,7 +14,7 @@ static void fill(struct check *c, enum fill fill, const struct fill_target *t, s
 static void call(const struct check *c, const struct mxq_kernels *row, void *const *data,
                  size_t blocks)
 {
-    row->amax[c->type](data[0], data[1], blocks, blocks & 1 ? MXQ_AHEAD : 0);
+    row->amax[c->type](data[0], data[1], blocks, blocks & 1 ? mxq_ahead(c->type) : 0);
 }
 
 void check_amax(struct check *c)

@@ -45,7 +45,7 @@ static void fill_amax_8(struct check *c, enum fill fill, const struct fill_targe
     static void call_##family(const struct check *c, const struct mxq_kernels *row,                \
                               void *const *data, size_t blocks)                                    \
     {                                                                                              \
-        row->family[c->type](data[0], data[1], blocks, blocks & 1 ? MXQ_AHEAD : 0);                \
+        row->family[c->type](data[0], data[1], blocks, blocks & 1 ? mxq_ahead(c->type) : 0);       \
     }
 CALL_AMAX(amax_8)
 CALL_AMAX(amax_16)
@@ -378,7 +378,8 @@ static void call_pack_by(const struct check *c, const struct mxq_kernels *row, v
                          size_t blocks)
 {
     const struct mxq_factors by = factors_of(c, data[2]);
-    row->pack_by[c->element][c->type](data[0], data[1], &by, blocks, blocks & 1 ? MXQ_AHEAD : 0);
+    row->pack_by[c->element][c->type](data[0], data[1], &by, blocks,
+                                      blocks & 1 ? mxq_ahead(c->type) : 0);
 }
 
 void check_pack_by(struct check *c)

@@ -17,7 +17,7 @@ static void call(const struct check *c, const struct mxq_kernels *row, void *con
                  size_t blocks)
 {
     row->quantize[c->element][c->type](data[0], data[1], data[2], blocks, &c->rule,
-                                       blocks % 2 ? MXQ_AHEAD : 0);
+                                       blocks % 2 ? mxq_ahead(c->type) : 0);
 }
 
 void check_quantize(struct check *c)

@@ -132,11 +132,6 @@ MXQ_INLINE void prefetch_ahead(const void *data, size_t offset_bytes, size_t ahe
         __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes + ahead));
 }
 
-MXQ_INLINE void prefetch_input(const void *data, size_t offset_bytes)
-{
-    prefetch_ahead(data, offset_bytes, MXQ_AHEAD);
-}
-
 /* For each line of a group. */
 MXQ_INLINE void prefetch_lines(const void *data, size_t bytes, size_t ahead)
 {
