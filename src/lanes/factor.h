@@ -109,29 +109,35 @@ MXQ_INLINE int invert(struct divisors *d, const struct mxq_factors *by, size_t v
     return !vec_mask(is_outside);
 }
 
-MXQ_INLINE vec divided_at(const void *x, const struct divisors *d, unsigned shift, size_t i,
-                          enum mxq_type type)
+/* How factors lie beside the vectors of a step. */
+enum factor_span {
+    FACTORS_OF_8,    /* a vector may have two */
+    FACTOR_A_VECTOR, /* or fewer */
+    FACTOR_A_STEP    /* or fewer */
+};
+
+MXQ_INLINE enum factor_span span_of(unsigned shift)
 {
-    const vec_ps value = vec_as_ps(load_wide(x, i, type));
-    vec_ps divisor, inverse, minus;
-    if (VEC_LANES > 8 && shift == 3) {
-        divisor = vec_factors(d->value, i);
-        inverse = vec_factors(d->inverse, i);
-        minus = vec_factors(d->minus_inverse, i);
-    } else {
-        divisor = vec_broadcast_ps(d->value + (i >> shift));
-        inverse = vec_broadcast_ps(d->inverse + (i >> shift));
-        minus = vec_broadcast_ps(d->minus_inverse + (i >> shift));
-    }
-    const vec_ps q = vec_mul_ps(value, inverse);
-    return vec_of_ps(vec_fma_ps(vec_fms_ps(q, divisor, value), minus, q));
+    return VEC_LANES > 8 && shift == 3       ? FACTORS_OF_8
+           : (FACTOR_STEP - 1) >> shift == 0 ? FACTOR_A_STEP
+                                             : FACTOR_A_VECTOR;
+}
+
+/* The factors of vector k of the step from value `i` on. */
+MXQ_INLINE vec_ps factors_of(const float *factor, unsigned shift, size_t i, size_t k,
+                             const enum factor_span span)
+{
+    if (span == FACTORS_OF_8)
+        return vec_factors(factor, i + k * VEC_LANES);
+    return vec_broadcast_ps(factor + ((span == FACTOR_A_STEP ? i : i + k * VEC_LANES) >> shift));
 }
 
 /* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one.  Divides
  * by d, or, where that is NULL, multiplies. */
 MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_factors by,
                               const struct divisors *d, size_t values, size_t ahead,
-                              const struct mxq_element_info *e, enum mxq_type type)
+                              const struct mxq_element_info *e, enum mxq_type type,
+                              const enum factor_span span)
 {
     const struct pack_group g = pack_group_of(vec_set1(127), e);
     uint32_t nans = 0;
@@ -140,9 +146,18 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
         UNROLL for (size_t k = 0; k < 4; k++)
         {
             const size_t at = i + k * VEC_LANES;
-            value[k] = d ? divided_at(x, d, by.shift, at, type) : scaled_at(x, by, at, type);
+            const vec_ps wide = vec_as_ps(load_wide(x, at, type));
+            /* Without `ahead` it is what was just loaded. */
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
-                prefetch_ahead(x, at * type_bytes(type), ahead);
+                prefetch_at(x, at * type_bytes(type) + ahead);
+            if (d) {
+                const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, i, k, span));
+                const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, i, k, span), wide);
+                const vec_ps minus = factors_of(d->minus_inverse, by.shift, i, k, span);
+                value[k] = vec_of_ps(vec_fma_ps(rest, minus, q));
+            } else {
+                value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, i, k, span)));
+            }
             t[k] = clamped_sum(value[k], g, e);
             bias[k] = g.bias;
         }
@@ -150,6 +165,18 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
         vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
     }
     return nans != 0;
+}
+
+MXQ_INLINE int pack_steps_by(uint8_t *elements, const void *x, struct mxq_factors by,
+                             const struct divisors *d, size_t values, size_t ahead,
+                             const struct mxq_element_info *e, enum mxq_type type)
+{
+    const enum factor_span span = span_of(by.shift);
+    return span == FACTOR_A_STEP
+               ? pack_values_by(elements, x, by, d, values, ahead, e, type, FACTOR_A_STEP)
+           : span == FACTOR_A_VECTOR
+               ? pack_values_by(elements, x, by, d, values, ahead, e, type, FACTOR_A_VECTOR)
+               : pack_values_by(elements, x, by, d, values, ahead, e, type, FACTORS_OF_8);
 }
 
 /* One block, from value `i` on. */
@@ -174,7 +201,7 @@ MXQ_INLINE void pack_piece_by(uint8_t *elements, const void *x, struct mxq_facto
     struct divisors divisors, *const d = divides ? &divisors : NULL;
     int is_slow = divides && !invert(&divisors, &by, values);
     if (!is_slow)
-        is_slow = pack_values_by(elements, x, by, d, whole, ahead, e, type);
+        is_slow = pack_steps_by(elements, x, by, d, whole, ahead, e, type);
     if (!is_slow && whole < values) {
         struct block_factors own;
         unsigned char padded[FACTOR_STEP * 4];
@@ -184,7 +211,7 @@ MXQ_INLINE void pack_piece_by(uint8_t *elements, const void *x, struct mxq_facto
             invert(&divisors, &own.by, FACTOR_STEP);
         pad_group(padded, (const unsigned char *)x + whole * type_bytes(type), block_bytes(type),
                   FACTOR_STEP * type_bytes(type));
-        is_slow = pack_values_by(codes, padded, own.by, d, FACTOR_STEP, 0, e, type);
+        is_slow = pack_steps_by(codes, padded, own.by, d, FACTOR_STEP, 0, e, type);
         memcpy(elements + packed_bytes(whole, e), codes, packed_bytes(MXQ_BLOCK, e));
     }
     for (size_t i = 0; is_slow && i < values; i += MXQ_BLOCK)
@@ -243,7 +270,8 @@ MXQ_INLINE vec rescaled(vec value, vec_ps factor, const float *tensor)
  * was one.  `tensor` is NULL for 1. */
 MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_factors by,
                                 const float *tensor, size_t values,
-                                const struct mxq_element_info *e, enum mxq_type type)
+                                const struct mxq_element_info *e, enum mxq_type type,
+                                const enum factor_span span)
 {
     vec largest_code = vec_set1(0);
     for (size_t i = 0; i < values; i += FACTOR_STEP) {
@@ -256,7 +284,7 @@ MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_fac
             const size_t at = i + k * VEC_LANES;
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_output(y, at * type_bytes(type));
-            value[k] = rescaled(value[k], factors_at(by, at), tensor);
+            value[k] = rescaled(value[k], factors_of(by.value, by.shift, i, k, span), tensor);
             if (type == MXQ_BF16)
                 value[k] = round_to_bf16(value[k]);
         }
@@ -264,6 +292,18 @@ MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_fac
         store_two(y, i + 2 * VEC_LANES, type, value[2], value[3]);
     }
     return has_nan(e) && vec_any_above(largest_code, e->max_code);
+}
+
+MXQ_INLINE int unpack_steps_by(void *y, const uint8_t *elements, struct mxq_factors by,
+                               const float *tensor, size_t values, const struct mxq_element_info *e,
+                               enum mxq_type type)
+{
+    const enum factor_span span = span_of(by.shift);
+    return span == FACTOR_A_STEP
+               ? unpack_values_by(y, elements, by, tensor, values, e, type, FACTOR_A_STEP)
+           : span == FACTOR_A_VECTOR
+               ? unpack_values_by(y, elements, by, tensor, values, e, type, FACTOR_A_VECTOR)
+               : unpack_values_by(y, elements, by, tensor, values, e, type, FACTORS_OF_8);
 }
 
 static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *elements, size_t i,
@@ -299,8 +339,8 @@ MXQ_INLINE void unpack_piece_by(void *y, const uint8_t *elements, struct mxq_fac
     struct mxq_factors own = {shifted, by.shift, 0};
     int is_slow = !shift_factors(shifted, &by, values, e) || vec_mask(is_extreme(tensors));
     if (!is_slow)
-        is_slow = tensor == 1 ? unpack_values_by(y, elements, own, NULL, whole, e, type)
-                              : unpack_values_by(y, elements, own, &tensor, whole, e, type);
+        is_slow = tensor == 1 ? unpack_steps_by(y, elements, own, NULL, whole, e, type)
+                              : unpack_steps_by(y, elements, own, &tensor, whole, e, type);
     if (!is_slow && whole < values) {
         struct block_factors rest;
         unsigned char padded[FACTOR_STEP * 4];
@@ -308,7 +348,7 @@ MXQ_INLINE void unpack_piece_by(void *y, const uint8_t *elements, struct mxq_fac
         load_block_factors(&rest, &own, whole);
         pad_group(codes, elements + packed_bytes(whole, e), packed_bytes(MXQ_BLOCK, e),
                   packed_bytes(FACTOR_STEP, e));
-        is_slow = unpack_values_by(padded, codes, rest.by, &tensor, FACTOR_STEP, e, type);
+        is_slow = unpack_steps_by(padded, codes, rest.by, &tensor, FACTOR_STEP, e, type);
         memcpy((unsigned char *)y + whole * type_bytes(type), padded, block_bytes(type));
     }
     for (size_t i = 0; is_slow && i < values; i += MXQ_BLOCK)

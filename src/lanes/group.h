@@ -125,18 +125,17 @@ MXQ_INLINE int ends_block(size_t i, size_t k)
                                       : (i + (k + 1) * VEC_LANES) % MXQ_BLOCK == 0;
 }
 
-MXQ_INLINE void prefetch_ahead(const void *data, size_t offset_bytes, size_t ahead)
+/* An address past the end is harmless to the machine; as integers it is to the language too. */
+MXQ_INLINE void prefetch_at(const void *data, size_t offset_bytes)
 {
-    /* An address past the end is harmless to the machine; as integers it is to the language too. */
-    if (ahead)
-        __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes + ahead));
+    __builtin_prefetch((const void *)((uintptr_t)data + offset_bytes));
 }
 
 /* For each line of a group. */
 MXQ_INLINE void prefetch_lines(const void *data, size_t bytes, size_t ahead)
 {
     for (size_t offset = 0; ahead && offset < bytes; offset += 64)
-        prefetch_ahead(data, offset, ahead);
+        prefetch_at(data, offset + ahead);
 }
 
 /* Claims a line that will be written VEC_PREFETCH_OUTPUT bytes further on; 0 where it gains nothing. */

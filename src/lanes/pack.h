@@ -138,8 +138,8 @@ MXQ_INLINE int pack_values(uint8_t *elements, const void *x, size_t values, stru
                 largest = vec_max(largest, vec_and(value, vec_set1(0x7FFFFFFF)));
                 value = vec_clamp(value, vec_lane(g.limit, lane));
             }
-            if (k * VEC_LANES * type_bytes(type) % 64 == 0)
-                prefetch_ahead(x, (i + k * VEC_LANES) * type_bytes(type), ahead);
+            if (ahead && k * VEC_LANES * type_bytes(type) % 64 == 0)
+                prefetch_at(x, (i + k * VEC_LANES) * type_bytes(type) + ahead);
             t[k] = rounded_sum(value, vec_lane(g.rounding, lane), e);
             bias[k] = vec_lane(g.bias, lane);
             if (ends_block(i, k))
