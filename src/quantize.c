@@ -237,11 +237,26 @@ static void span_amax(const struct quantize *c, uint32_t *amax, const struct spa
 }
 
 /* Raises the amax of blocks to that of their pieces, `pieces` of them in each but the last. */
-static void raise(uint32_t *blocks, const uint32_t *amax, size_t count, size_t pieces)
+MXQ_INLINE void raise_by(uint32_t *blocks, const uint32_t *amax, size_t count, const size_t pieces)
 {
     for (size_t i = 0; i < count; i += pieces, blocks++)
-        for (size_t j = i; j < i + pieces && j < count; j++)
+        for (size_t j = i; j < i + pieces; j++)
             *blocks = amax[j] > *blocks ? amax[j] : *blocks;
+}
+
+/* amax has room for whole blocks. */
+static void raise(uint32_t *blocks, uint32_t *amax, size_t count, size_t pieces)
+{
+    for (size_t i = count; i % pieces; i++)
+        amax[i] = 0;
+    if (pieces == 1)
+        raise_by(blocks, amax, count, 1);
+    else if (pieces == 2)
+        raise_by(blocks, amax, count, 2);
+    else if (pieces == 4)
+        raise_by(blocks, amax, count, 4);
+    else
+        raise_by(blocks, amax, count, pieces);
 }
 
 static void find_amax(const struct quantize *c, struct tile *t)
@@ -443,7 +458,8 @@ static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sum
     t.rows = c->q->rows - t.row < c->tile_rows ? c->q->rows - t.row : c->tile_rows;
     t.cols = c->q->cols - t.col < c->tile_cols ? c->q->cols - t.col : c->tile_cols;
     t.blocks = (t.cols + c->length - 1) / c->length;
-    memset(t.amax, 0, sizeof t.amax);
+    for (size_t b = 0; b < (t.blocks + MXQ_QUOTIENTS - 1) / MXQ_QUOTIENTS * MXQ_QUOTIENTS; b++)
+        t.amax[b] = 0;
     if (c->q->format.block_rows == 0) {
         t.by[0] = c->tensor_by;
     } else if (!c->is_fused) {
