@@ -285,7 +285,7 @@ static auto bind(mxq_encode_fn *kernel, const slot &s, size_t blocks)
 {
     return [=, elements = static_cast<uint8_t *>(output()), x = wide_values(s.type()),
             scale = scale_codes(s.element())] {
-        const struct mxq_encoding how = {MXQ_STOCHASTIC, 0, 0, 1, 0, MXQ_AHEAD};
+        const struct mxq_encoding how = {MXQ_STOCHASTIC, 0, 0, 1, 0, mxq_ahead(s.type())};
         kernel(elements, x, scale, blocks, &how);
     };
 }
@@ -329,7 +329,7 @@ static auto bind(mxq_measure_fn *kernel, const slot &s, size_t blocks)
     return [=, x = wide_values(s.type()), y = static_cast<const float *>(wide_values(MXQ_F32)),
             limit = factors()] {
         struct mxq_sums sums = {};
-        kernel(&sums, x, y, limit, blocks, MXQ_AHEAD);
+        kernel(&sums, x, y, limit, blocks, mxq_ahead(s.type()));
         benchmark::DoNotOptimize(sums);
     };
 }
