@@ -75,13 +75,27 @@ static int suits_bf16(struct mxq_x *x, struct exponents w)
            (!x->kernels->tile[MXQ_BF16].flushes || dot_within(exponents_of_x(x), w, NORMAL_LOW));
 }
 
+/* Of what fused kernels may multiply: elements of NVFP4 times the mantissas of their scales, whose sums take part
+ * with the powers of two of some scales over those of others. */
+static struct exponents exponents_in_fused(enum mxq_packed_element packed)
+{
+    struct exponents bare = exponents_of_elements(packed);
+    if (packed == MXQ_PACKED_NVFP4) {
+        const int quotient = 8 + 9; /* E4M3 has 2^-9 to 2^8 */
+        bare = exponents_of_elements(MXQ_PACKED_E2M1);
+        bare.low -= 3 + quotient;
+        bare.high += 1 + quotient;
+    }
+    return bare;
+}
+
 /* Fused kernels take the dots of bare elements in the unit's own way, and scale them in F32. */
 int mxq_allows_fused(struct mxq_x *x, const struct mxq_packed *w)
 {
     const struct exponents values = exponents_of_x(x);
     if (!mxq_w_is_ordinary(w) || !dot_within(values, exponents_of_w(w), F32_LOW))
         return 0;
-    const struct exponents bare = exponents_of_elements(w->layout.element);
+    const struct exponents bare = exponents_in_fused(w->layout.element);
     return x->compute == MXQ_F32 ? values.low >= MXQ_FUSED_X_LOW && values.high <= MXQ_FUSED_X_HIGH
                                  : suits_bf16(x, bare) && dot_within(values, bare, F32_LOW);
 }

@@ -258,7 +258,8 @@ typedef void mxq_gemm_fn(float *y, size_t y_stride, const void *x, size_t x_stri
 /* The same from x of the compute type and packed weights, unpacked in registers, for any number of panels.
  * Panel p begins at elements + p * panel_bytes, its scales at scales + p * panel_bytes.  The dots are of
  * bare elements and the scale is applied to them: y = y + d * 2^(scale - 127).  That is the canonical
- * result where mxq_matmul()'s range guard allows it.  NVFP4's elements are multiplied by their scales first. */
+ * result where mxq_matmul()'s range guard allows it.  NVFP4's elements are multiplied by their scales first, or by
+ * the scales' mantissas, and chains by quotients of their powers of two, which is the same there. */
 #define MXQ_FUSED_X_LOW  (-120) /* F32 x must be a multiple of this power of two, */
 #define MXQ_FUSED_X_HIGH 27     /* and below this one: kernels multiply it by up to 2^100 */
 typedef void mxq_gemm_fused_fn(float *y, size_t y_stride, const void *x, size_t x_stride_bytes,

@@ -43,6 +43,7 @@
 #define _mm512_shuffle_epi32          missing_shuffle_epi32
 #define __mmask16                     simde__mmask16
 #define __mmask32                     simde__mmask32
+#define __mmask64                     simde__mmask64
 #define _mm512_cvtps_pd               missing_cvtps_pd
 #define _mm512_fmadd_ps               missing_fmadd_ps
 #undef _mm512_fmsub_ps

@@ -541,7 +541,8 @@ static int between(struct check *c, int low, int high)
     return low + (int)random_below(&c->random, (uint32_t)(high - low) + 1);
 }
 
-/* Every magnitude of an element, times NVFP4's scale, is a multiple of 2^low, and below 2^high. */
+/* Every magnitude of an element is a multiple of 2^low, and below 2^high; of NVFP4, times the mantissa of a scale
+ * and the quotient of the powers of two of two scales. */
 struct exponents {
     int low, high;
 };
@@ -552,7 +553,7 @@ static struct exponents exponents_of_elements(const struct check *c)
     if (e->kind == MXQ_INTEGER)
         return (struct exponents){e->emax - e->mantissa_bits, e->emax + 2}; /* -128 */
     const struct exponents bare = {1 - e->bias - e->mantissa_bits, e->emax + 1};
-    const struct exponents scaled = {bare.low - 9, bare.high + 9};
+    const struct exponents scaled = {bare.low - 3 - 17, bare.high + 1 + 17};
     return c->packed == MXQ_PACKED_NVFP4 ? scaled : bare;
 }
 
