@@ -24,51 +24,52 @@ static uint32_t f32_at(const void *x, size_t i)
 
 /* ------------------------------------- Defects of amax ---------------------------------------- */
 
-static void amax_reads_past_the_end(uint32_t *amax, const void *x, size_t blocks)
+static void amax_reads_past_the_end(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
-    mxq_amax_f32_scalar(amax, x, blocks);
+    mxq_amax_f32_scalar(amax, x, blocks, ahead);
     sink = F(x)[blocks * MXQ_BLOCK * 4];
 }
 
-static void amax_reads_before_the_begin(uint32_t *amax, const void *x, size_t blocks)
+static void amax_reads_before_the_begin(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
-    mxq_amax_f32_scalar(amax, x, blocks);
+    mxq_amax_f32_scalar(amax, x, blocks, ahead);
     sink = F(x)[-1];
 }
 
-static void amax_writes_one_too_many(uint32_t *amax, const void *x, size_t blocks)
+static void amax_writes_one_too_many(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
-    mxq_amax_f32_scalar(amax, x, blocks);
+    mxq_amax_f32_scalar(amax, x, blocks, ahead);
     memset((unsigned char *)amax + 4 * blocks, 0, 1);
 }
 
-static void amax_writes_without_blocks(uint32_t *amax, const void *x, size_t blocks)
+static void amax_writes_without_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
-    mxq_amax_f32_scalar(amax, x, blocks);
+    mxq_amax_f32_scalar(amax, x, blocks, ahead);
     if (blocks == 0)
         memset(amax, 0, 4);
 }
 
-static void amax_needs_alignment(uint32_t *amax, const void *x, size_t blocks)
+static void amax_needs_alignment(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
     if ((uintptr_t)x % 16)
         __builtin_trap(); /* what an aligned vector load does: a signal */
-    mxq_amax_f32_scalar(amax, x, blocks);
+    mxq_amax_f32_scalar(amax, x, blocks, ahead);
 }
 
-static void amax_misses_a_lane(uint32_t *amax, const void *x, size_t blocks)
+static void amax_misses_a_lane(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
     uint32_t copy[MXQ_BLOCK];
     for (size_t b = 0; b < blocks; b++) {
         memcpy(copy, F(x) + b * sizeof copy, sizeof copy);
         copy[23] = copy[22];
-        mxq_amax_f32_scalar(amax + b, copy, 1);
+        mxq_amax_f32_scalar(amax + b, copy, 1, ahead);
     }
 }
 
 /* As vmaxps does: the second operand, whatever it is, when the first is a NaN. */
-static void amax_loses_nan(uint32_t *amax, const void *x, size_t blocks)
+static void amax_loses_nan(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
+    (void)ahead;
     for (size_t b = 0; b < blocks; b++) {
         float largest = 0;
         for (size_t i = 0; i < MXQ_BLOCK; i++) {
@@ -81,7 +82,7 @@ static void amax_loses_nan(uint32_t *amax, const void *x, size_t blocks)
     }
 }
 
-static void amax_misses_signalling_nan(uint32_t *amax, const void *x, size_t blocks)
+static void amax_misses_signalling_nan(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
     uint32_t copy[MXQ_BLOCK];
     for (size_t b = 0; b < blocks; b++) {
@@ -89,13 +90,13 @@ static void amax_misses_signalling_nan(uint32_t *amax, const void *x, size_t blo
         for (size_t i = 0; i < MXQ_BLOCK; i++)
             if ((copy[i] & 0x7FC00000) == 0x7F800000 && (copy[i] & 0x3FFFFF))
                 copy[i] = 0x7F800000;
-        mxq_amax_f32_scalar(amax + b, copy, 1);
+        mxq_amax_f32_scalar(amax + b, copy, 1, ahead);
     }
 }
 
-static void amax_flushes_subnormals(uint32_t *amax, const void *x, size_t blocks)
+static void amax_flushes_subnormals(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
-    mxq_amax_f32_scalar(amax, x, blocks);
+    mxq_amax_f32_scalar(amax, x, blocks, ahead);
     for (size_t b = 0; b < blocks; b++)
         amax[b] = amax[b] < 0x00800000 ? 0 : amax[b];
 }
@@ -580,14 +581,81 @@ static void encode_keeps_the_sign_of_zero(uint8_t *elements, const void *x, cons
 
 /* ------------------------------- Defects of factors and of sums -------------------------------- */
 
-static void divide_multiplies(float *v, const void *x, const float *divisor, size_t blocks)
+/* Multiplies by inverses, then does as if it had divided: so most results are right. */
+static void scale_by_multiplies(float *v, const void *x, const struct mxq_factors *by,
+                                size_t blocks)
 {
-    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
+    mxq_scale_by_f32_f32_scalar(v, x, by, blocks);
+    for (size_t i = 0; by->divides && i < blocks * MXQ_BLOCK; i++) {
         float value;
         memcpy(&value, F(x) + 4 * i, 4);
-        const float result = value * (1 / divisor[i / 8]);
+        const float result = value * (1 / by->value[i >> by->shift]);
         memcpy((char *)v + 4 * i, &result, 4);
     }
+}
+
+static void pack_by_multiplies(uint8_t *elements, const void *x, const struct mxq_factors *by,
+                               size_t blocks, size_t ahead)
+{
+    for (size_t b = 0; b < blocks; b++) {
+        float v[MXQ_BLOCK];
+        for (size_t i = 0; i < MXQ_BLOCK; i++) {
+            const float factor = by->value[(b * MXQ_BLOCK + i) >> by->shift];
+            memcpy(&v[i], F(x) + 4 * (b * MXQ_BLOCK + i), 4);
+            v[i] *= by->divides ? 1 / factor : factor;
+        }
+        const float one = 1;
+        const struct mxq_factors by_one = {&one, 63, 0};
+        mxq_pack_by_e4m3_f32_scalar(elements + b * MXQ_BLOCK, v, &by_one, 1, ahead);
+    }
+}
+
+static void pack_by_loses_the_sign_of_zero(uint8_t *elements, const void *x,
+                                           const struct mxq_factors *by, size_t blocks,
+                                           size_t ahead)
+{
+    mxq_pack_by_e4m3_f32_scalar(elements, x, by, blocks, ahead);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++)
+        elements[i] = elements[i] == 0x80 ? 0 : elements[i];
+}
+
+static void pack_by_takes_the_first_factor(uint8_t *elements, const void *x,
+                                           const struct mxq_factors *by, size_t blocks,
+                                           size_t ahead)
+{
+    const struct mxq_factors first = {by->value, 63, by->divides};
+    mxq_pack_by_e4m3_f32_scalar(elements, x, blocks ? &first : by, blocks, ahead);
+}
+
+static void unpack_by_multiplies_scales_first(void *y, const uint8_t *elements,
+                                              const struct mxq_factors *by, float tensor,
+                                              size_t blocks)
+{
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t i = 0; i < 4; i++) {
+            const float factor = by->value[(b * MXQ_BLOCK + 8 * i) >> by->shift] * tensor;
+            const struct mxq_factors one = {&factor, 63, 0};
+            float values[MXQ_BLOCK];
+            mxq_unpack_by_f32_e4m3_scalar(values, elements + b * MXQ_BLOCK, &one, 1, 1);
+            memcpy((char *)y + 4 * (b * MXQ_BLOCK + 8 * i), values + 8 * i, 32);
+        }
+}
+
+static void quotient_overflows_to_infinity(void *scales, float *by, const uint32_t *amax,
+                                           size_t blocks, const struct mxq_quotient_rule *rule)
+{
+    mxq_quotient_f32_scalar(scales, by, amax, blocks, rule);
+    for (size_t b = 0; rule->scale == MXQ_F16_SCALE && b < blocks; b++)
+        if (((uint8_t *)scales)[2 * b] == 0xFF && ((uint8_t *)scales)[2 * b + 1] == 0x7B)
+            memcpy((uint8_t *)scales + 2 * b, "\x00\x7C", 2);
+}
+
+static void quotient_divides_by_zero(void *scales, float *by, const uint32_t *amax, size_t blocks,
+                                     const struct mxq_quotient_rule *rule)
+{
+    mxq_quotient_f32_scalar(scales, by, amax, blocks, rule);
+    for (size_t b = 0; b < blocks; b++)
+        by[b] = by[b] > 3e38F ? 0 : by[b];
 }
 
 static void measure_turns_the_lanes(struct mxq_sums *sums, const void *x, const float *y,
@@ -607,11 +675,24 @@ static void measure_counts_no_saturation(struct mxq_sums *sums, const void *x, c
     sums->saturated = saturated;
 }
 
-static void amax_8_takes_neighbours(uint32_t *amax, const void *x, size_t blocks)
+static void amax_8_takes_neighbours(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
 {
-    mxq_amax_8_f32_scalar(amax, x, blocks);
+    mxq_amax_8_f32_scalar(amax, x, blocks, ahead);
     for (size_t b = 0; b < blocks; b++)
         amax[4 * b + 1] = amax[4 * b + 1] < amax[4 * b] ? amax[4 * b] : amax[4 * b + 1];
+}
+
+static void amax_16_takes_neighbours(uint32_t *amax, const void *x, size_t blocks, size_t ahead)
+{
+    mxq_amax_16_f32_scalar(amax, x, blocks, ahead);
+    for (size_t b = 0; b < blocks; b++)
+        amax[2 * b + 1] = amax[2 * b + 1] < amax[2 * b] ? amax[2 * b] : amax[2 * b + 1];
+}
+
+static void amax_all_skips_the_last_block(uint32_t *amax, const void *x, size_t blocks,
+                                          size_t ahead)
+{
+    mxq_amax_all_f32_scalar(amax, x, blocks ? blocks - 1 : 0, ahead);
 }
 
 static void mse_never_adds(uint8_t *scale, const float *x, size_t blocks)
@@ -944,10 +1025,20 @@ static const struct defect defects[] = {
     DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_forgets_half_of_the_seed, CHECK_FAIL),
     DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_forgets_half_of_the_index, CHECK_FAIL),
     DEFECT("encode_e4m3_f32", encode[MXQ_E4M3][MXQ_F32], encode_keeps_the_sign_of_zero, CHECK_FAIL),
-    DEFECT("divide_f32_f32", divide[MXQ_F32], divide_multiplies, CHECK_FAIL),
+    DEFECT("scale_by_f32_f32", scale_by[MXQ_F32], scale_by_multiplies, CHECK_FAIL),
+    DEFECT("pack_by_e4m3_f32", pack_by[MXQ_E4M3][MXQ_F32], mxq_pack_by_e4m3_f32_scalar, CHECK_OK),
+    DEFECT("pack_by_e4m3_f32", pack_by[MXQ_E4M3][MXQ_F32], pack_by_multiplies, CHECK_FAIL),
+    DEFECT("pack_by_e4m3_f32", pack_by[MXQ_E4M3][MXQ_F32], pack_by_loses_the_sign_of_zero, CHECK_FAIL),
+    DEFECT("pack_by_e4m3_f32", pack_by[MXQ_E4M3][MXQ_F32], pack_by_takes_the_first_factor, CHECK_FAIL),
+    DEFECT("unpack_by_f32_e4m3", unpack_by[MXQ_E4M3][MXQ_F32], unpack_by_multiplies_scales_first, CHECK_FAIL),
+    DEFECT("quotient_f32", quotient[0], mxq_quotient_f32_scalar, CHECK_OK),
+    DEFECT("quotient_f32", quotient[0], quotient_overflows_to_infinity, CHECK_FAIL),
+    DEFECT("quotient_f32", quotient[0], quotient_divides_by_zero, CHECK_FAIL),
     DEFECT("measure_f32", measure[MXQ_F32], measure_turns_the_lanes, CHECK_FAIL),
     DEFECT("measure_f32", measure[MXQ_F32], measure_counts_no_saturation, CHECK_FAIL),
     DEFECT("amax_8_f32", amax_8[MXQ_F32], amax_8_takes_neighbours, CHECK_FAIL),
+    DEFECT("amax_16_f32", amax_16[MXQ_F32], amax_16_takes_neighbours, CHECK_FAIL),
+    DEFECT("amax_all_f32", amax_all[MXQ_F32], amax_all_skips_the_last_block, CHECK_FAIL),
     DEFECT("mse_e2m1_f32", mse[MXQ_E2M1], mse_never_adds, CHECK_FAIL),
     DEFECT("unpack_bf16_e5m2", unpack[MXQ_E5M2][MXQ_BF16], unpack_truncates, CHECK_FAIL),
     QUANTIZE(mxq_quantize_e4m3_f16_scalar, CHECK_OK),
