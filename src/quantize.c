@@ -529,7 +529,9 @@ static void seek_amax(void *context, const struct mxq_run *run)
     for (size_t done = 0; done < values; done += MXQ_SPAN) {
         const size_t count = values - done < MXQ_SPAN ? values - done : MXQ_SPAN;
         uint32_t amax;
-        struct span s = {.count = count, .blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK};
+        struct span s; /* no initializer: it would clear what is padded */
+        s.count = count;
+        s.blocks = (count + MXQ_BLOCK - 1) / MXQ_BLOCK;
         s.x = run->wide + done * type_bytes;
         if (count % MXQ_BLOCK) {
             memset(s.padded, 0, s.blocks * MXQ_BLOCK * type_bytes);
