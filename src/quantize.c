@@ -124,9 +124,10 @@ enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq
 /* ------------------------------------------- Tiles --------------------------------------------- */
 
 /* Tasks have a cut that depends on the shape alone: statistics are summed along it. */
-#define MOST_TASKS       256
-#define TASK_VALUES      65536
-#define TILE_COLS_OF_128 512 /* columns of a tile of 128 rows: 256 KiB of F32 */
+#define MOST_TASKS  256
+#define TASK_VALUES 65536
+#define TILE_COLS_OF_128                                                                           \
+    4096 /* columns of a tile of 128 rows: long runs for a second read from L3 */
 
 /* The sums of a task. */
 struct partial {
@@ -259,13 +260,31 @@ static void raise(uint32_t *blocks, uint32_t *amax, size_t count, size_t pieces)
         raise_by(blocks, amax, count, pieces);
 }
 
+/* How far ahead to look in a tile of many rows: at the same columns of a row below. */
+static size_t rows_ahead(const struct quantize *c)
+{
+    const size_t row_bytes = c->x->stride * mxq_type_bytes(c->x->type);
+    return (mxq_ahead(c->x->type) + row_bytes - 1) / row_bytes * row_bytes;
+}
+
+/* The same while a span is packed.  In a tile of one row it is at the same place of the next tile, and further
+ * on, for its amax asks ahead too. */
+static size_t ahead_of(const struct quantize *c, const struct span *s)
+{
+    if (s->x == s->padded)
+        return 0;
+    if (c->tile_rows > 1)
+        return rows_ahead(c);
+    const size_t tile_bytes = c->tile_cols * mxq_type_bytes(c->x->type);
+    return mxq_ahead(c->x->type) + (c->q->format.block_rows ? tile_bytes : 0);
+}
+
 static void find_amax(const struct quantize *c, struct tile *t)
 {
     const size_t unit = c->q->format.block_cols == 0 ? SIZE_MAX
                         : c->length < MXQ_BLOCK      ? c->length
                                                      : MXQ_BLOCK;
-    /* Rows of a tile of many have been asked for. */
-    const size_t ahead = t->rows > 1 ? 0 : mxq_ahead(c->x->type);
+    const size_t ahead = c->tile_rows > 1 ? rows_ahead(c) : mxq_ahead(c->x->type);
     if (c->length == unit && t->rows == 1) {
         struct span s;
         load_span(c, &s, t->row, t->col, t->cols);
@@ -345,20 +364,6 @@ static size_t block_of(const struct quantize *c, const struct tile *t, const str
     return block < t->blocks ? block : t->blocks - 1;
 }
 
-/* How far ahead to look while a span is packed: at the same place of the next tile, further on where that is
- * near, for its amax asks ahead too. */
-static size_t ahead_of(const struct quantize *c, const struct tile *t, const struct span *s)
-{
-    const size_t bytes = mxq_type_bytes(c->x->type);
-    if (s->x == s->padded)
-        return 0;
-    if (t->rows == 1)
-        return mxq_ahead(c->x->type) + (c->q->format.block_rows ? c->tile_cols * bytes : 0);
-    if (t->col + c->tile_cols < c->q->cols)
-        return c->tile_cols * bytes;
-    return (c->tile_rows * c->x->stride - t->col) * bytes;
-}
-
 /* The E8M0 codes of a span's blocks of 32. */
 static const uint8_t *span_codes(const struct quantize *c, const struct tile *t,
                                  const struct span *s, uint8_t codes[MXQ_SPAN_BLOCKS])
@@ -387,7 +392,7 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
                                          o->unsigned_zero,
                                          o->seed,
                                          o->first_index + s->row * c->q->cols + s->col,
-                                         is_e8m0 ? ahead_of(c, t, s) : 0};
+                                         is_e8m0 ? ahead_of(c, s) : 0};
         float v[MXQ_SPAN];
         if (!is_e8m0)
             c->kernels->scale_by[c->x->type](v, s->x, &by, s->blocks);
@@ -396,7 +401,7 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     } else if (is_e8m0) {
         c->kernels->pack[element][c->x->type](elements, s->x, codes, s->blocks);
     } else {
-        c->kernels->pack_by[element][c->x->type](elements, s->x, &by, s->blocks, ahead_of(c, t, s));
+        c->kernels->pack_by[element][c->x->type](elements, s->x, &by, s->blocks, ahead_of(c, s));
     }
 }
 
@@ -409,8 +414,7 @@ static float largest_of(const struct mxq_element_info *e, uint8_t code)
 }
 
 /* Adds a span that has been quantized to the sums. */
-static void measure_span(const struct quantize *c, const struct tile *t, const struct span *s,
-                         struct mxq_sums *sums)
+static void measure_span(const struct quantize *c, const struct span *s, struct mxq_sums *sums)
 {
     float y[MXQ_SPAN], limits[MXQ_SPAN_FACTORS], room[MXQ_SPAN_FACTORS];
     mxq_dequantize_span(c->kernels, y, MXQ_F32, c->q, s->row, s->col, s->count);
@@ -428,7 +432,7 @@ static void measure_span(const struct quantize *c, const struct tile *t, const s
         for (size_t i = 0; i < 4 * s->blocks; i++)
             limits[i] = c->element->max * by.value[8 * i >> by.shift] * c->tensor_scale;
     }
-    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks, ahead_of(c, t, s));
+    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks, ahead_of(c, s));
 }
 
 /* ------------------------------------------- A tile --------------------------------------------- */
@@ -476,7 +480,7 @@ static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sum
             load_span(c, &s, row, t.col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
             store_span(c, &t, &s);
             if (c->partials)
-                measure_span(c, &t, &s, sums);
+                measure_span(c, &s, sums);
         }
 }
 
