@@ -17,10 +17,21 @@
 
 #define FACTOR_STEP (4 * VEC_LANES)
 
+/* Whether a vector may have two factors. */
+MXQ_INLINE int is_of_eights(unsigned shift)
+{
+    return VEC_LANES > 8 && shift == 3;
+}
+
+/* The factors of values i .. i + VEC_LANES - 1. */
+MXQ_INLINE vec_ps factors_of(const float *factor, unsigned shift, size_t i, const int eights)
+{
+    return eights ? vec_factors(factor, i) : vec_broadcast_ps(factor + (i >> shift));
+}
+
 MXQ_INLINE vec_ps factors_at(struct mxq_factors by, size_t i)
 {
-    return VEC_LANES > 8 && by.shift == 3 ? vec_factors(by.value, i)
-                                          : vec_broadcast_ps(by.value + (i >> by.shift));
+    return factors_of(by.value, by.shift, i, is_of_eights(by.shift));
 }
 
 /* Returns values i .. i + VEC_LANES - 1 of x, scaled. */
@@ -109,35 +120,12 @@ MXQ_INLINE int invert(struct divisors *d, const struct mxq_factors *by, size_t v
     return !vec_mask(is_outside);
 }
 
-/* How factors lie beside the vectors of a step. */
-enum factor_span {
-    FACTORS_OF_8,    /* a vector may have two */
-    FACTOR_A_VECTOR, /* or fewer */
-    FACTOR_A_STEP    /* or fewer */
-};
-
-MXQ_INLINE enum factor_span span_of(unsigned shift)
-{
-    return VEC_LANES > 8 && shift == 3       ? FACTORS_OF_8
-           : (FACTOR_STEP - 1) >> shift == 0 ? FACTOR_A_STEP
-                                             : FACTOR_A_VECTOR;
-}
-
-/* The factors of vector k of the step from value `i` on. */
-MXQ_INLINE vec_ps factors_of(const float *factor, unsigned shift, size_t i, size_t k,
-                             const enum factor_span span)
-{
-    if (span == FACTORS_OF_8)
-        return vec_factors(factor, i + k * VEC_LANES);
-    return vec_broadcast_ps(factor + ((span == FACTOR_A_STEP ? i : i + k * VEC_LANES) >> shift));
-}
-
 /* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one.  Divides
  * by d, or, where that is NULL, multiplies. */
 MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_factors by,
                               const struct divisors *d, size_t values, size_t ahead,
                               const struct mxq_element_info *e, enum mxq_type type,
-                              const enum factor_span span)
+                              const int eights)
 {
     const struct pack_group g = pack_group_of(vec_set1(127), e);
     uint32_t nans = 0;
@@ -151,12 +139,12 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_at(x, at * type_bytes(type) + ahead);
             if (d) {
-                const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, i, k, span));
-                const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, i, k, span), wide);
-                const vec_ps minus = factors_of(d->minus_inverse, by.shift, i, k, span);
+                const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, at, eights));
+                const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, at, eights), wide);
+                const vec_ps minus = factors_of(d->minus_inverse, by.shift, at, eights);
                 value[k] = vec_of_ps(vec_fma_ps(rest, minus, q));
             } else {
-                value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, i, k, span)));
+                value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, at, eights)));
             }
             t[k] = clamped_sum(value[k], g, e);
             bias[k] = g.bias;
@@ -171,12 +159,8 @@ MXQ_INLINE int pack_steps_by(uint8_t *elements, const void *x, struct mxq_factor
                              const struct divisors *d, size_t values, size_t ahead,
                              const struct mxq_element_info *e, enum mxq_type type)
 {
-    const enum factor_span span = span_of(by.shift);
-    return span == FACTOR_A_STEP
-               ? pack_values_by(elements, x, by, d, values, ahead, e, type, FACTOR_A_STEP)
-           : span == FACTOR_A_VECTOR
-               ? pack_values_by(elements, x, by, d, values, ahead, e, type, FACTOR_A_VECTOR)
-               : pack_values_by(elements, x, by, d, values, ahead, e, type, FACTORS_OF_8);
+    return is_of_eights(by.shift) ? pack_values_by(elements, x, by, d, values, ahead, e, type, 1)
+                                  : pack_values_by(elements, x, by, d, values, ahead, e, type, 0);
 }
 
 /* One block, from value `i` on. */
@@ -271,7 +255,7 @@ MXQ_INLINE vec rescaled(vec value, vec_ps factor, const float *tensor)
 MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_factors by,
                                 const float *tensor, size_t values,
                                 const struct mxq_element_info *e, enum mxq_type type,
-                                const enum factor_span span)
+                                const int eights)
 {
     vec largest_code = vec_set1(0);
     for (size_t i = 0; i < values; i += FACTOR_STEP) {
@@ -284,7 +268,7 @@ MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_fac
             const size_t at = i + k * VEC_LANES;
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_output(y, at * type_bytes(type));
-            value[k] = rescaled(value[k], factors_of(by.value, by.shift, i, k, span), tensor);
+            value[k] = rescaled(value[k], factors_of(by.value, by.shift, at, eights), tensor);
             if (type == MXQ_BF16)
                 value[k] = round_to_bf16(value[k]);
         }
@@ -298,12 +282,8 @@ MXQ_INLINE int unpack_steps_by(void *y, const uint8_t *elements, struct mxq_fact
                                const float *tensor, size_t values, const struct mxq_element_info *e,
                                enum mxq_type type)
 {
-    const enum factor_span span = span_of(by.shift);
-    return span == FACTOR_A_STEP
-               ? unpack_values_by(y, elements, by, tensor, values, e, type, FACTOR_A_STEP)
-           : span == FACTOR_A_VECTOR
-               ? unpack_values_by(y, elements, by, tensor, values, e, type, FACTOR_A_VECTOR)
-               : unpack_values_by(y, elements, by, tensor, values, e, type, FACTORS_OF_8);
+    return is_of_eights(by.shift) ? unpack_values_by(y, elements, by, tensor, values, e, type, 1)
+                                  : unpack_values_by(y, elements, by, tensor, values, e, type, 0);
 }
 
 static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *elements, size_t i,
