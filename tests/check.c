@@ -164,6 +164,8 @@ static int run_case(struct check *c, enum fill fill, uint64_t first, size_t bloc
     c->current = (struct check_case){c->cases++, fill, blocks, side, NOT_ALIGNED};
     if (c->only_case >= 0 && c->current.number != (uint64_t)c->only_case)
         return 1;
+    if (c->share > 1 && c->current.number % c->share)
+        return 1;
     c->random.state = (c->seed ^ random_hash(c->kernel->name)) + (c->current.number << 32);
     if (alignment)
         for (int k = 0; k < CHECK_OPERANDS; k++)

@@ -91,6 +91,7 @@ struct check {
     const struct mxq_kernels *reference; /* the scalar row */
     uint64_t seed;
     int64_t only_case; /* -1: all */
+    unsigned share;    /* of these every so many; 0 and 1: all */
 
     /* Results. */
     uint64_t cases;

@@ -161,7 +161,8 @@ static void run_cell(const struct options *o, size_t kernel, size_t row, struct 
                            .row = mxq_rows[row],
                            .reference = reference,
                            .seed = o->seed + i,
-                           .only_case = o->only_case};
+                           .only_case = o->only_case,
+                           .share = o->only_case < 0 ? random_share() : 1};
         const enum check_result result = check_cell(&c);
         total_cases += c.cases;
         total_values += c.values;

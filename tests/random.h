@@ -4,6 +4,7 @@
 #define MXQ_TESTS_RANDOM_H
 
 #include <stdint.h>
+#include <stdlib.h>
 
 struct random {
     uint64_t state;
@@ -50,6 +51,15 @@ static inline uint64_t random_hash(const char *name)
     for (; *name; name++)
         hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001B3);
     return hash;
+}
+
+/* Returns N when every N-th case of a kind is enough, from MXQ_TEST_SHARE, or 1: where the machine is an
+ * emulated one, or a sanitizer looks on, and all cases run elsewhere. */
+static inline unsigned random_share(void)
+{
+    const char *text = getenv("MXQ_TEST_SHARE");
+    const long share = text ? strtol(text, NULL, 10) : 1;
+    return share > 1 && share < 1000 ? (unsigned)share : 1;
 }
 
 #endif

@@ -428,7 +428,9 @@ static void check_format(void *context, const struct mxq_format *format)
 static void test_random(uint64_t seed, long only)
 {
     struct tally t = {"formats x types x shapes x options", 0, 0};
-    struct sweep s = {&t, seed, only, 0, REPEAT};
+    struct sweep s = {&t, seed, only, 0, REPEAT / random_share()};
+    if (!s.repeat)
+        s.repeat = 1;
     for_each_format(check_format, &s);
     failed += tally_end(&t);
 }
