@@ -4,12 +4,7 @@
 
 #include <string.h>
 
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
+#include "scalar/wide.h"
 
 struct mxq_scale_rule mxq_scale_rule(enum mxq_element element, enum mxq_scale_mode mode)
 {

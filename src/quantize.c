@@ -5,7 +5,6 @@
  * block of 128 x 128.  A tile goes through amax, scales, elements and, if asked for, statistics; blocks over
  * the whole tensor have their amax from a pass of its own.  What is asked for most, E8M0 scales on 1 x 32
  * blocks rounded to nearest even, has a kernel that does all in one pass over long runs. */
-#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -16,20 +15,6 @@
 #include "span.h"
 
 #define NONFINITE UINT32_C(0x7F800000) /* F32 bits of infinity: NaNs are above, the rest below */
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float value_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* ------------------------------ Long runs through the one-pass kernel --------------------------- */
 

@@ -47,25 +47,6 @@ MXQ_INLINE vec with_canonical_nan(vec amax)
     return vec_or(vec_andnot(is_nan, amax), vec_and(is_nan, vec_set1(0x7FC00000)));
 }
 
-MXQ_INLINE void amax_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
-                            enum mxq_type type)
-{
-    const unsigned char *wide = x;
-    for (; blocks >= VEC_LANES; blocks -= VEC_LANES) {
-        prefetch_lines(wide, VEC_LANES * block_bytes(type), ahead);
-        vec_store(amax, with_canonical_nan(amax_group(wide, type)));
-        amax += VEC_LANES;
-        wide += VEC_LANES * block_bytes(type);
-    }
-    if (blocks) {
-        unsigned char padded[GROUP_BYTES_MAX];
-        uint32_t found[VEC_LANES];
-        pad_group(padded, wide, blocks * block_bytes(type), VEC_LANES * block_bytes(type));
-        vec_store(found, with_canonical_nan(amax_group(padded, type)));
-        memcpy(amax, found, blocks * sizeof *amax);
-    }
-}
-
 /* A vector of which each four lanes hold the largest magnitudes among eight values, from value `i` on. */
 MXQ_INLINE vec amax_quads(const unsigned char *x, size_t i, enum mxq_type type)
 {
@@ -90,26 +71,6 @@ MXQ_INLINE vec amax_group_8(const unsigned char *x, enum mxq_type type)
     return with_canonical_nan(type == MXQ_BF16 ? vec_and(amax, vec_set1(0xFFFF0000)) : amax);
 }
 
-MXQ_INLINE void amax_8_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
-                              enum mxq_type type)
-{
-    enum { GROUP = 8 * VEC_LANES / MXQ_BLOCK };
-    const unsigned char *wide = x;
-    for (; blocks >= GROUP; blocks -= GROUP) {
-        prefetch_lines(wide, GROUP * block_bytes(type), ahead);
-        vec_store(amax, amax_group_8(wide, type));
-        amax += VEC_LANES;
-        wide += GROUP * block_bytes(type);
-    }
-    if (blocks) {
-        unsigned char padded[GROUP * MXQ_BLOCK * 4];
-        uint32_t found[VEC_LANES];
-        pad_group(padded, wide, blocks * block_bytes(type), GROUP * block_bytes(type));
-        vec_store(found, amax_group_8(padded, type));
-        memcpy(amax, found, blocks * (MXQ_BLOCK / 8) * sizeof *amax);
-    }
-}
-
 /* Lane b = the largest magnitude of values 16 b .. 16 b + 15. */
 MXQ_INLINE vec amax_group_16(const unsigned char *x, enum mxq_type type)
 {
@@ -123,23 +84,31 @@ MXQ_INLINE vec amax_group_16(const unsigned char *x, enum mxq_type type)
     return with_canonical_nan(vec_reduce_max(largest));
 }
 
-MXQ_INLINE void amax_16_blocks(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
-                               enum mxq_type type)
+/* Lane b = the largest magnitude of values unit * b .. unit * b + unit - 1. */
+MXQ_INLINE vec amax_of_units(const unsigned char *x, const size_t unit, enum mxq_type type)
 {
-    enum { GROUP = 16 * VEC_LANES / MXQ_BLOCK };
+    return unit == 8    ? amax_group_8(x, type)
+           : unit == 16 ? amax_group_16(x, type)
+                        : with_canonical_nan(amax_group(x, type));
+}
+
+MXQ_INLINE void amax_units(uint32_t *amax, const void *x, size_t blocks, size_t ahead,
+                           const size_t unit, enum mxq_type type)
+{
+    const size_t group = unit * VEC_LANES / MXQ_BLOCK;
     const unsigned char *wide = x;
-    for (; blocks >= GROUP; blocks -= GROUP) {
-        prefetch_lines(wide, GROUP * block_bytes(type), ahead);
-        vec_store(amax, amax_group_16(wide, type));
+    for (; blocks >= group; blocks -= group) {
+        prefetch_lines(wide, group * block_bytes(type), ahead);
+        vec_store(amax, amax_of_units(wide, unit, type));
         amax += VEC_LANES;
-        wide += GROUP * block_bytes(type);
+        wide += group * block_bytes(type);
     }
     if (blocks) {
-        unsigned char padded[GROUP * MXQ_BLOCK * 4];
+        unsigned char padded[GROUP_BYTES_MAX];
         uint32_t found[VEC_LANES];
-        pad_group(padded, wide, blocks * block_bytes(type), GROUP * block_bytes(type));
-        vec_store(found, amax_group_16(padded, type));
-        memcpy(amax, found, blocks * (MXQ_BLOCK / 16) * sizeof *amax);
+        pad_group(padded, wide, blocks * block_bytes(type), group * block_bytes(type));
+        vec_store(found, amax_of_units(padded, unit, type));
+        memcpy(amax, found, blocks * (MXQ_BLOCK / unit) * sizeof *amax);
     }
 }
 
@@ -167,16 +136,19 @@ MXQ_INLINE void amax_of_all(uint32_t *amax, const void *x, size_t blocks, size_t
     *amax = lanes[0];
 }
 
-#define AMAX_KERNEL(name, body, type)                                                              \
+#define AMAX_KERNEL(name, unit, type)                                                              \
     void name(uint32_t *amax, const void *x, size_t blocks, size_t ahead)                          \
     {                                                                                              \
-        body(amax, x, blocks, ahead, type);                                                        \
+        amax_units(amax, x, blocks, ahead, unit, type);                                            \
     }
 
 #define AMAX_KERNELS(isa, name, type)                                                              \
-    AMAX_KERNEL(mxq_amax_##name##_##isa, amax_blocks, type)                                        \
-    AMAX_KERNEL(mxq_amax_8_##name##_##isa, amax_8_blocks, type)                                    \
-    AMAX_KERNEL(mxq_amax_16_##name##_##isa, amax_16_blocks, type)                                  \
-    AMAX_KERNEL(mxq_amax_all_##name##_##isa, amax_of_all, type)
+    AMAX_KERNEL(mxq_amax_##name##_##isa, MXQ_BLOCK, type)                                          \
+    AMAX_KERNEL(mxq_amax_8_##name##_##isa, 8, type)                                                \
+    AMAX_KERNEL(mxq_amax_16_##name##_##isa, 16, type)                                              \
+    void mxq_amax_all_##name##_##isa(uint32_t *amax, const void *x, size_t blocks, size_t ahead)   \
+    {                                                                                              \
+        amax_of_all(amax, x, blocks, ahead, type);                                                 \
+    }
 
 #endif

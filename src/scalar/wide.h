@@ -12,6 +12,20 @@
 #define BF16_NAN UINT16_C(0x7FC0)
 #define F16_NAN  UINT16_C(0x7E00)
 
+static inline uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float value_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* F16 -> F32, exact; a NaN keeps its payload. */
 static inline uint32_t f32_bits_of_f16(uint16_t h)
 {
