@@ -105,7 +105,7 @@ static void make_operands(struct product *p, struct random *r)
     for (size_t i = 0; i < p->n * blocks; i++)
         p->scales[i] = (uint8_t)(a.scale_low + (int)random_below(r, (uint32_t)a.scale_spread + 1));
     static float values[ELEMENTS][256];
-    if (!values[0][1]) /* the same for each thread */
+    if (values[0][1] == 0) /* the same for each thread */
         for (int code = 0; code < 256; code++)
             for (int e = 0; e < ELEMENTS; e++)
                 values[e][code] = (float)oracle_decode((enum mxq_element)e, (uint8_t)code);

@@ -22,7 +22,7 @@
 #define LINES    (MXQ_PANEL_ELEMENTS / 2 / LINE)
 
 /* The 16ths of the product of code c % 16 and mantissa c / 16, and its BF16; zeros are positive. */
-#define TWICE_E2M1(m) ((m) < 2 ? (m) : (2 + ((m)&1)) << ((m) / 2 - 1))
+#define TWICE_E2M1(m) ((m) < 2 ? (m) : (2 + ((m)&1)) << ((m) / 2 - ((m) > 1)))
 #define SIXTEENTHS(c) (TWICE_E2M1((c)&7) * (8 + (c) / 16))
 #define LOG2(p)                                                                                    \
     (((p) > 1) + ((p) > 3) + ((p) > 7) + ((p) > 15) + ((p) > 31) + ((p) > 63) + ((p) > 127))
