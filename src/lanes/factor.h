@@ -6,8 +6,8 @@
  *   vec_fms_ps(a, b, c)      a * b - c in F32, rounded once
  *   vec_nans(v)              other than 0 if a lane of four vectors is a NaN
  *
- * NaNs, which have codes and bits of their own, are looked for at the end: a call that met one does all of it
- * again, the slow way. */
+ * NaNs, which have codes and bits of their own, are looked for at the end of a piece: one that met any is done
+ * again, the slow way, and so is one whose factors are extreme. */
 #ifndef MXQ_LANES_FACTOR_H
 #define MXQ_LANES_FACTOR_H
 
@@ -84,7 +84,7 @@ MXQ_INLINE size_t load_factors(vec factors[FACTOR_VECTORS], const struct mxq_fac
     return whole + 1;
 }
 
-/* All ones where a factor is not within 2^-60 .. 2^60: products and quotients with these need no care. */
+/* All ones where a factor is not within 2^-60 .. 2^60; within, no product or quotient needs care. */
 MXQ_INLINE vec is_extreme(vec factor)
 {
     return vec_or(vec_gt(vec_set1(0x21800000), factor), vec_gt(factor, vec_set1(0x5D800000)));
