@@ -13,7 +13,8 @@ const uint8_t mxq_unit_codes[MXQ_SPAN_BLOCKS] = {
 };
 /* clang-format on */
 
-float mxq_scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index)
+/* The value of stored scale `index` of a row of scales, which is no E8M0. */
+static float scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index)
 {
     static const enum mxq_type types[MXQ_SCALES] = {
         [MXQ_F32_SCALE] = MXQ_F32, [MXQ_BF16_SCALE] = MXQ_BF16, [MXQ_F16_SCALE] = MXQ_F16};
@@ -31,7 +32,7 @@ static const uint8_t *scales_of(const struct mxq_quantized *q, size_t row)
 
 float mxq_block_scale(const struct mxq_quantized *q, size_t row, size_t block)
 {
-    return mxq_scale_value(q->format.scale, scales_of(q, row), block);
+    return scale_value(q->format.scale, scales_of(q, row), block);
 }
 
 void mxq_span_codes(uint8_t *codes, const struct mxq_quantized *q, size_t row, size_t col,

@@ -14,9 +14,6 @@
 /* E8M0 codes that scale nothing. */
 extern const uint8_t mxq_unit_codes[MXQ_SPAN_BLOCKS];
 
-/* Returns the value of stored scale `index` of a row of scales, which is no E8M0. */
-float mxq_scale_value(enum mxq_scale scale, const uint8_t *scales, size_t index);
-
 /* Returns the scale of block `block` along the columns at row `row`, which is no E8M0. */
 float mxq_block_scale(const struct mxq_quantized *q, size_t row, size_t block);
 
