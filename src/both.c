@@ -148,9 +148,8 @@ static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quant
         return;
     if (rows) {
         /* What a tile needs next is not behind its rows, but below. */
-        const size_t row_bytes = x->stride * mxq_type_bytes(x->type);
         b.of_rows = mxq_one_pass_of(row, &rows->format, x->type, o->scale_mode);
-        b.of_rows.ahead = (ROWS_AHEAD + row_bytes - 1) / row_bytes * row_bytes;
+        b.of_rows.ahead = mxq_rows_ahead(x, ROWS_AHEAD);
     }
     b.of_cols = mxq_one_pass_of(row, &cols->format, x->type, o->scale_mode);
     b.tile_cols = TILE_ROW_BYTES / b.of_cols.type_bytes;

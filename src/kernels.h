@@ -294,7 +294,7 @@ struct mxq_tile {
 #define MXQ_TILE_PANELS 2
 #define MXQ_TILE_BYTES  32768 /* panels * blocks * w_bytes is at most this */
 
-/* A table names, for each family, the column whose code its row runs: #define COLUMN_pack avx512. */
+/* A table names the column whose code its row runs, of all families or of some: column.h. */
 #define MXQ_SLOT(name, family, index) .family index = MXQ_KERNEL_OF(name, COLUMN_##family),
 #define MXQ_KERNEL_OF(name, column)   MXQ_KERNEL_OF_(name, column)
 #define MXQ_KERNEL_OF_(name, column)  mxq_##name##_##column

@@ -245,14 +245,18 @@ static void raise(uint32_t *blocks, uint32_t *amax, size_t count, size_t pieces)
         raise_by(blocks, amax, count, pieces);
 }
 
-/* How far ahead to look in a tile of many rows: at the same columns of a row below. */
-static size_t rows_ahead(const struct quantize *c)
+size_t mxq_rows_ahead(const struct mxq_matrix *x, size_t least)
 {
-    const size_t row_bytes = c->x->stride * mxq_type_bytes(c->x->type);
-    return (mxq_ahead(c->x->type) + row_bytes - 1) / row_bytes * row_bytes;
+    const size_t row_bytes = x->stride * mxq_type_bytes(x->type);
+    return (least + row_bytes - 1) / row_bytes * row_bytes;
 }
 
-/* The same while a span is packed.  In a tile of one row it is at the same place of the next tile, and further
+static size_t rows_ahead(const struct quantize *c)
+{
+    return mxq_rows_ahead(c->x, mxq_ahead(c->x->type));
+}
+
+/* How far ahead to look while a span is packed.  In a tile of one row it is at the same place of the next tile, and further
  * on, for its amax asks ahead too. */
 static size_t ahead_of(const struct quantize *c, const struct span *s)
 {
@@ -282,10 +286,6 @@ static void find_amax(const struct quantize *c, struct tile *t)
             struct span s;
             const size_t left = t->cols - done;
             load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
-            if (c->length <= MXQ_BLOCK && t->rows == 1) {
-                span_amax(c, t->amax, &s, unit, ahead);
-                continue;
-            }
             span_amax(c, amax, &s, unit, ahead);
             raise(t->amax + (done >> c->shift), amax,
                   unit == SIZE_MAX ? 1 : (s.count + unit - 1) / unit,

@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.c -- the amx row of the kernel matrix: avx512, with tiles for the product, and operands of BF16 for
  * them.  Everything else has no use for tiles, nor has a product with few rows. */
+#include "column.h"
 #include "cpu.h"
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax      avx512
-#define COLUMN_amax_8    avx512
-#define COLUMN_amax_16   avx512
-#define COLUMN_amax_all  avx512
-#define COLUMN_scale     avx512
-#define COLUMN_pack      avx512
-#define COLUMN_unpack    avx512
-#define COLUMN_quantize  avx512
-#define COLUMN_columns   avx512
-#define COLUMN_mse       avx512
-#define COLUMN_encode    avx512
-#define COLUMN_quotient  avx512
-#define COLUMN_pack_by   avx512
-#define COLUMN_unpack_by avx512
-#define COLUMN_scale_by  avx512
-#define COLUMN_measure   avx512
+#define COLUMN avx512
 
 const struct mxq_kernels mxq_kernels_amx = {
     .isa = "amx",

@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.c -- the avx2 row of the kernel matrix. */
+#include "column.h"
 #include "cpu.h"
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax      avx2
-#define COLUMN_amax_8    avx2
-#define COLUMN_amax_16   avx2
-#define COLUMN_amax_all  avx2
-#define COLUMN_scale     avx2
-#define COLUMN_pack      avx2
-#define COLUMN_unpack    avx2
-#define COLUMN_quantize  avx2
-#define COLUMN_columns   avx2
-#define COLUMN_mse       avx2
-#define COLUMN_encode    avx2
-#define COLUMN_quotient  avx2
-#define COLUMN_pack_by   avx2
-#define COLUMN_unpack_by avx2
-#define COLUMN_scale_by  avx2
-#define COLUMN_measure   avx2
+#define COLUMN avx2
 
 const struct mxq_kernels mxq_kernels_avx2 = {
     .isa = "avx2",

@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.c -- the avx512bf16 row of the kernel matrix: avx512, and what deals with BF16 operands.
  * Everything else has no use for VDPBF16PS. */
+#include "column.h"
 #include "cpu.h"
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax      avx512
-#define COLUMN_amax_8    avx512
-#define COLUMN_amax_16   avx512
-#define COLUMN_amax_all  avx512
-#define COLUMN_scale     avx512
-#define COLUMN_pack      avx512
-#define COLUMN_unpack    avx512
-#define COLUMN_quantize  avx512
-#define COLUMN_columns   avx512
-#define COLUMN_mse       avx512
-#define COLUMN_encode    avx512
-#define COLUMN_quotient  avx512
-#define COLUMN_pack_by   avx512
-#define COLUMN_unpack_by avx512
-#define COLUMN_scale_by  avx512
-#define COLUMN_measure   avx512
+#define COLUMN avx512
 
 const struct mxq_kernels mxq_kernels_avx512bf16 = {
     .isa = "avx512bf16",

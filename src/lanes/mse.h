@@ -26,6 +26,7 @@
 #include <math.h>
 
 #include "lanes/amax.h"
+#include "scalar/wide.h"
 #include "unroll.h"
 
 /* Blocks whose choices are made one after the other.  Leaving the loop, which no machine
@@ -33,15 +34,6 @@
  * ns per 64 values with 64, 7.8 with 32. */
 #define MSE_BLOCKS 32
 #define MSE_GROUPS (MSE_BLOCKS / VEC_LANES)
-
-/* 2^exponent. */
-MXQ_INLINE float power_of_two(int exponent)
-{
-    const uint32_t bits = (uint32_t)(127 + exponent) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return power;
-}
 
 MXQ_INLINE float top_step(const struct mxq_element_info *e)
 {

@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.c -- the neon row of the kernel matrix. */
+#include "column.h"
 #include "cpu.h"
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax      neon
-#define COLUMN_amax_8    neon
-#define COLUMN_amax_16   neon
-#define COLUMN_amax_all  neon
-#define COLUMN_scale     neon
-#define COLUMN_pack      neon
-#define COLUMN_unpack    neon
-#define COLUMN_quantize  neon
-#define COLUMN_columns   neon
-#define COLUMN_mse       neon
-#define COLUMN_encode    neon
-#define COLUMN_quotient  neon
-#define COLUMN_pack_by   neon
-#define COLUMN_unpack_by neon
-#define COLUMN_scale_by  neon
-#define COLUMN_measure   neon
+#define COLUMN neon
 
 const struct mxq_kernels mxq_kernels_neon = {
     .isa = "neon",

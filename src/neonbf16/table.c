@@ -6,26 +6,12 @@
  * Its unit does not flush.  BFMLALB and BFMLALT, says the Arm manual, are fused and honour all control
  * bits of FPCR that apply to F32 arithmetic, and the entry points set those to nearest even without
  * flushing.  (BFDOT and BFMMLA do flush, whatever FPCR says: one more reason not to use them.) */
+#include "column.h"
 #include "cpu.h"
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax      neon
-#define COLUMN_amax_8    neon
-#define COLUMN_amax_16   neon
-#define COLUMN_amax_all  neon
-#define COLUMN_scale     neon
-#define COLUMN_pack      neon
-#define COLUMN_unpack    neon
-#define COLUMN_quantize  neon
-#define COLUMN_columns   neon
-#define COLUMN_mse       neon
-#define COLUMN_encode    neon
-#define COLUMN_quotient  neon
-#define COLUMN_pack_by   neon
-#define COLUMN_unpack_by neon
-#define COLUMN_scale_by  neon
-#define COLUMN_measure   neon
+#define COLUMN neon
 
 const struct mxq_kernels mxq_kernels_neonbf16 = {
     .isa = "neonbf16",

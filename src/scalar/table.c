@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.c -- the scalar row of the kernel matrix. */
+#include "column.h"
 #include "cpu.h"
 #include "kernels.h"
 
 /* clang-format off */
-#define COLUMN_amax      scalar
-#define COLUMN_amax_8    scalar
-#define COLUMN_amax_16   scalar
-#define COLUMN_amax_all  scalar
-#define COLUMN_scale     scalar
-#define COLUMN_pack      scalar
-#define COLUMN_unpack    scalar
-#define COLUMN_quantize  scalar
-#define COLUMN_columns   scalar
-#define COLUMN_mse       scalar
-#define COLUMN_encode    scalar
-#define COLUMN_quotient  scalar
-#define COLUMN_pack_by   scalar
-#define COLUMN_unpack_by scalar
-#define COLUMN_scale_by  scalar
-#define COLUMN_measure   scalar
+#define COLUMN scalar
 
 const struct mxq_kernels mxq_kernels_scalar = {
     .isa = "scalar",

@@ -5,15 +5,6 @@
 
 #include "scalar/wide.h"
 
-/* Returns 2^exponent, -126 <= exponent <= 127. */
-static inline float power_of_two(int exponent)
-{
-    const uint32_t bits = (uint32_t)(exponent + 127) << 23;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* Returns the F32 bits of decode(code) * 2^(scale - 127). */
 static inline uint32_t unpack_value(uint8_t code, uint8_t scale, enum mxq_element element)
 {

@@ -26,6 +26,12 @@ static inline float value_of(uint32_t bits)
     return value;
 }
 
+/* Returns 2^exponent, -126 <= exponent <= 127. */
+static inline float power_of_two(int exponent)
+{
+    return value_of((uint32_t)(exponent + 127) << 23);
+}
+
 /* F16 -> F32, exact; a NaN keeps its payload. */
 static inline uint32_t f32_bits_of_f16(uint16_t h)
 {
