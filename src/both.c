@@ -138,6 +138,13 @@ static void quantize_strip(void *context, size_t index)
     mxq_fpenv_leave(fpenv);
 }
 
+/* Returns how far ahead to look where the rows below are next: at the same columns of one, ROWS_AHEAD on or more. */
+static size_t rows_ahead(const struct mxq_matrix *x)
+{
+    const size_t row_bytes = x->stride * mxq_type_bytes(x->type);
+    return (ROWS_AHEAD + row_bytes - 1) / row_bytes * row_bytes;
+}
+
 /* Columns in one pass, and with them rows, unless they are NULL. */
 static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quantized *rows,
                            const struct mxq_quantized *cols, const struct mxq_matrix *x,
@@ -149,7 +156,7 @@ static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quant
     if (rows) {
         /* What a tile needs next is not behind its rows, but below. */
         b.of_rows = mxq_one_pass_of(row, &rows->format, x->type, o->scale_mode);
-        b.of_rows.ahead = mxq_rows_ahead(x, ROWS_AHEAD);
+        b.of_rows.ahead = rows_ahead(x);
     }
     b.of_cols = mxq_one_pass_of(row, &cols->format, x->type, o->scale_mode);
     b.tile_cols = TILE_ROW_BYTES / b.of_cols.type_bytes;

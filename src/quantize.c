@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quantize.c -- mxq_quantize(): checks, and the passes over a tile.
  *
- * A matrix is cut into tiles of whole blocks: a row, or as much of it as stays in L1, or 128 rows of a
- * block of 128 x 128.  A tile goes through amax, scales, elements and, if asked for, statistics; blocks over
- * the whole tensor have their amax from a pass of its own.  What is asked for most, E8M0 scales on 1 x 32
- * blocks rounded to nearest even, has a kernel that does all in one pass over long runs. */
+ * A matrix is cut into tiles of whole blocks: a row, or as much of it as stays in L1, or 128 rows of
+ * blocks of 128 x 128.  A tile goes through amax, scales, elements and, if asked for, statistics; while
+ * its elements are made, span by span, amax of the next tile is looked for, so that memory is read all the
+ * time.  Blocks over the whole tensor have their amax from a pass of its own.  What is asked for most, E8M0
+ * scales on 1 x 32 blocks rounded to nearest even, has a kernel that does all in one pass over long runs. */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -109,10 +110,14 @@ enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq
 /* ------------------------------------------- Tiles --------------------------------------------- */
 
 /* Tasks have a cut that depends on the shape alone: statistics are summed along it. */
-#define MOST_TASKS  256
-#define TASK_VALUES 65536
-#define TILE_COLS_OF_128                                                                           \
-    4096 /* columns of a tile of 128 rows: long runs for a second read from L3 */
+#define MOST_TASKS   256
+#define TASK_VALUES  65536
+#define TILE_COLS    4096            /* of a row they stay in L1, of 128 rows in L3 */
+#define TILE_FACTORS (TILE_COLS / 8) /* blocks are no shorter */
+
+/* While a tile is packed memory is asked for so many bytes more than the next one's amax has come to: far enough for a
+ * miss, near enough to stay in L1 with both tiles. */
+#define NEAR 6144
 
 /* The sums of a task. */
 struct partial {
@@ -131,6 +136,7 @@ struct quantize {
     struct mxq_scale_rule rule;
     struct mxq_quotient_rule quotient;
     int is_fused;       /* the one-pass kernel does all but the statistics */
+    int is_sought;      /* tiles look for the amax of their blocks */
     int is_encoded;     /* elements are made by encode, not by pack */
     float tensor_amax;  /* of a block over the whole tensor, or of E4M3 scales */
     float tensor_scale; /* 1 but for E4M3 scales */
@@ -147,9 +153,12 @@ struct quantize {
 struct tile {
     size_t row, rows, col, cols;
     size_t blocks; /* side by side */
-    uint32_t amax[MXQ_SPAN_FACTORS];
-    uint8_t codes[MXQ_SPAN_FACTORS]; /* E8M0 */
-    float by[MXQ_SPAN_FACTORS]; /* other scales: what quantizing divides by, or multiplies by */
+    size_t sought_rows,
+        sought_cols; /* where amax was looked for: rows, and columns of the next one */
+    size_t ahead;    /* what to ask for while it is packed: so many bytes behind what is packed */
+    uint32_t amax[TILE_FACTORS];
+    uint8_t codes[TILE_FACTORS]; /* E8M0 */
+    float by[TILE_FACTORS];      /* other scales: what quantizing divides by, or multiplies by */
 };
 
 /* A span in work: x has whole blocks, filled up with zeros. */
@@ -245,52 +254,33 @@ static void raise(uint32_t *blocks, uint32_t *amax, size_t count, size_t pieces)
         raise_by(blocks, amax, count, pieces);
 }
 
-size_t mxq_rows_ahead(const struct mxq_matrix *x, size_t least)
-{
-    const size_t row_bytes = x->stride * mxq_type_bytes(x->type);
-    return (least + row_bytes - 1) / row_bytes * row_bytes;
-}
-
-static size_t rows_ahead(const struct quantize *c)
-{
-    return mxq_rows_ahead(c->x, mxq_ahead(c->x->type));
-}
-
-/* How far ahead to look while a span is packed.  In a tile of one row it is at the same place of the next tile, and further
- * on, for its amax asks ahead too. */
-static size_t ahead_of(const struct quantize *c, const struct span *s)
-{
-    if (s->x == s->padded)
-        return 0;
-    if (c->tile_rows > 1)
-        return rows_ahead(c);
-    const size_t tile_bytes = c->tile_cols * mxq_type_bytes(c->x->type);
-    return mxq_ahead(c->x->type) + (c->q->format.block_rows ? tile_bytes : 0);
-}
-
-static void find_amax(const struct quantize *c, struct tile *t)
+/* Looks for amax in the next span of a tile; returns 0 if none is left. */
+static int seek_amax_of_tile(const struct quantize *c, struct tile *t, size_t ahead)
 {
     const size_t unit = c->q->format.block_cols == 0 ? SIZE_MAX
                         : c->length < MXQ_BLOCK      ? c->length
                                                      : MXQ_BLOCK;
-    const size_t ahead = c->tile_rows > 1 ? rows_ahead(c) : mxq_ahead(c->x->type);
+    const size_t left = t->cols - t->sought_cols;
+    uint32_t *const blocks = t->amax + (t->sought_cols >> c->shift);
+    struct span s;
+    if (t->sought_rows == t->rows)
+        return 0;
+    load_span(c, &s, t->row + t->sought_rows, t->col + t->sought_cols,
+              left < MXQ_SPAN ? left : MXQ_SPAN);
     if (c->length == unit && t->rows == 1) {
-        struct span s;
-        load_span(c, &s, t->row, t->col, t->cols);
-        span_amax(c, t->amax, &s, unit, ahead);
-        return;
+        span_amax(c, blocks, &s, unit, ahead);
+    } else {
+        uint32_t amax[MXQ_SPAN_FACTORS];
+        span_amax(c, amax, &s, unit, ahead);
+        raise(blocks, amax, unit == SIZE_MAX ? 1 : (s.count + unit - 1) / unit,
+              unit == SIZE_MAX ? 1 : c->length / unit);
     }
-    for (size_t row = t->row; row < t->row + t->rows; row++)
-        for (size_t done = 0; done < t->cols; done += MXQ_SPAN) {
-            uint32_t amax[MXQ_SPAN_FACTORS];
-            struct span s;
-            const size_t left = t->cols - done;
-            load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
-            span_amax(c, amax, &s, unit, ahead);
-            raise(t->amax + (done >> c->shift), amax,
-                  unit == SIZE_MAX ? 1 : (s.count + unit - 1) / unit,
-                  unit == SIZE_MAX ? 1 : c->length / unit);
-        }
+    t->sought_cols += s.count;
+    if (t->sought_cols == t->cols) {
+        t->sought_cols = 0;
+        t->sought_rows++;
+    }
+    return 1;
 }
 
 /* The same from outside, for the blocks of a tile. */
@@ -326,14 +316,15 @@ static void make_scales(const struct quantize *c, struct tile *t)
             t->amax[b] = least;
     if (q->format.scale == MXQ_E8M0) {
         c->kernels->scale[MXQ_E8M0](t->codes, t->amax, t->blocks, &c->rule);
-        if (c->rule.by_error) {
+        for (size_t done = 0; c->rule.by_error && done < t->cols; done += MXQ_SPAN) {
             struct span s;
-            load_span(c, &s, t->row, t->col, t->cols);
-            choose_by_error(c, t->codes, &s);
+            const size_t left = t->cols - done;
+            load_span(c, &s, t->row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
+            choose_by_error(c, t->codes + done / MXQ_BLOCK, &s);
         }
         memcpy(scales, t->codes, t->blocks);
     } else {
-        uint8_t stored[MXQ_SPAN_FACTORS * sizeof(float)];
+        uint8_t stored[TILE_FACTORS * sizeof(float)];
         c->kernels->quotient[0](stored, t->by, t->amax, t->blocks, &c->quotient);
         memcpy(scales, stored, t->blocks * scale_bytes);
     }
@@ -372,12 +363,9 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     uint8_t room[MXQ_SPAN_BLOCKS];
     const uint8_t *codes = is_e8m0 ? span_codes(c, t, s, room) : mxq_unit_codes;
     if (c->is_encoded) {
-        const struct mxq_encoding how = {o->rounding,
-                                         o->overflow == MXQ_OVERFLOW_SPECIAL,
-                                         o->unsigned_zero,
-                                         o->seed,
-                                         o->first_index + s->row * c->q->cols + s->col,
-                                         is_e8m0 ? ahead_of(c, s) : 0};
+        const struct mxq_encoding how = {
+            o->rounding, o->overflow == MXQ_OVERFLOW_SPECIAL,           o->unsigned_zero,
+            o->seed,     o->first_index + s->row * c->q->cols + s->col, is_e8m0 ? t->ahead : 0};
         float v[MXQ_SPAN];
         if (!is_e8m0)
             c->kernels->scale_by[c->x->type](v, s->x, &by, s->blocks);
@@ -386,7 +374,7 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     } else if (is_e8m0) {
         c->kernels->pack[element][c->x->type](elements, s->x, codes, s->blocks);
     } else {
-        c->kernels->pack_by[element][c->x->type](elements, s->x, &by, s->blocks, ahead_of(c, s));
+        c->kernels->pack_by[element][c->x->type](elements, s->x, &by, s->blocks, t->ahead);
     }
 }
 
@@ -417,7 +405,7 @@ static void measure_span(const struct quantize *c, const struct span *s, struct 
         for (size_t i = 0; i < 4 * s->blocks; i++)
             limits[i] = c->element->max * by.value[8 * i >> by.shift] * c->tensor_scale;
     }
-    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks, ahead_of(c, s));
+    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks, 0);
 }
 
 /* ------------------------------------------- A tile --------------------------------------------- */
@@ -439,33 +427,60 @@ static void store_span(const struct quantize *c, const struct tile *t, const str
         memcpy(to, padded, mxq_code_bytes(c->element, s->count));
 }
 
-static void quantize_tile(const struct quantize *c, size_t index, struct mxq_sums *sums)
+/* Where tile `index` begins in x, in bytes. */
+static size_t offset_of(const struct quantize *c, size_t index)
 {
-    struct tile t;
-    t.row = index / c->tiles_across * c->tile_rows;
-    t.col = index % c->tiles_across * c->tile_cols;
-    t.rows = c->q->rows - t.row < c->tile_rows ? c->q->rows - t.row : c->tile_rows;
-    t.cols = c->q->cols - t.col < c->tile_cols ? c->q->cols - t.col : c->tile_cols;
-    t.blocks = (t.cols + c->length - 1) / c->length;
-    for (size_t b = 0; b < (t.blocks + MXQ_QUOTIENTS - 1) / MXQ_QUOTIENTS * MXQ_QUOTIENTS; b++)
-        t.amax[b] = 0;
-    if (c->q->format.block_rows == 0) {
-        t.by[0] = c->tensor_by;
-    } else if (!c->is_fused) {
-        if (c->options->amax_count && c->q->format.scale != MXQ_E4M3_SCALE)
-            take_amax(c, &t);
-        else
-            find_amax(c, &t);
-        make_scales(c, &t);
-    }
-    for (size_t row = t.row; row < t.row + t.rows; row++)
-        for (size_t done = 0; done < t.cols; done += MXQ_SPAN) {
+    const size_t row = index / c->tiles_across * c->tile_rows;
+    return (row * c->x->stride + index % c->tiles_across * c->tile_cols) *
+           mxq_type_bytes(c->x->type);
+}
+
+/* Sets up tile `index`: its amax is there, or is to be looked for. */
+static void begin_tile(const struct quantize *c, struct tile *t, size_t index)
+{
+    t->row = index / c->tiles_across * c->tile_rows;
+    t->col = index % c->tiles_across * c->tile_cols;
+    t->rows = c->q->rows - t->row < c->tile_rows ? c->q->rows - t->row : c->tile_rows;
+    t->cols = c->q->cols - t->col < c->tile_cols ? c->q->cols - t->col : c->tile_cols;
+    t->blocks = (t->cols + c->length - 1) / c->length;
+    t->sought_rows = c->is_sought ? 0 : t->rows;
+    t->sought_cols = 0;
+    t->ahead = c->is_transposed ? 0
+               : c->is_sought   ? offset_of(c, index + 1) - offset_of(c, index) + NEAR
+                                : mxq_ahead(c->x->type);
+    for (size_t b = 0; b < (t->blocks + MXQ_QUOTIENTS - 1) / MXQ_QUOTIENTS * MXQ_QUOTIENTS; b++)
+        t->amax[b] = 0;
+    if (c->q->format.block_rows == 0)
+        t->by[0] = c->tensor_by;
+    else if (!c->is_fused && !c->is_sought)
+        take_amax(c, t);
+}
+
+/* Finds what is left to find, and makes the scales of a tile. */
+static void finish_scales(const struct quantize *c, struct tile *t)
+{
+    while (seek_amax_of_tile(c, t, NEAR))
+        ;
+    if (c->q->format.block_rows && !c->is_fused)
+        make_scales(c, t);
+}
+
+/* Quantizes a tile.  amax of the next one, if any, is looked for span by span: while spans are packed memory is
+ * asked for what amax will read, and amax alone would wait for it. */
+static void quantize_tile(const struct quantize *c, const struct tile *t, struct tile *next,
+                          struct mxq_sums *sums)
+{
+    const size_t ahead = c->q->format.scale == MXQ_E8M0 && !c->is_encoded ? NEAR : 0;
+    for (size_t row = t->row; row < t->row + t->rows; row++)
+        for (size_t done = 0; done < t->cols; done += MXQ_SPAN) {
             struct span s;
-            const size_t left = t.cols - done;
-            load_span(c, &s, row, t.col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
-            store_span(c, &t, &s);
+            const size_t left = t->cols - done;
+            load_span(c, &s, row, t->col + done, left < MXQ_SPAN ? left : MXQ_SPAN);
+            store_span(c, t, &s);
             if (c->partials)
                 measure_span(c, &s, sums);
+            if (next)
+                (void)seek_amax_of_tile(c, next, ahead);
         }
 }
 
@@ -476,20 +491,40 @@ static double sum_of_lanes(const double lane[8])
            ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-static void quantize_tiles(void *context, size_t index)
+static void store_partial(const struct quantize *c, size_t task, const struct mxq_sums *s)
 {
-    const struct quantize *c = context;
-    const size_t first = index * c->task_tiles;
+    c->partials[task] = (struct partial){
+        sum_of_lanes(s->xx), sum_of_lanes(s->yy), sum_of_lanes(s->ee), (double)s->max_error,
+        (double)s->amax,     s->values,           s->saturated,        s->flushed};
+}
+
+/* Quantizes tiles `first` .. `end` - 1, which are whole tasks. */
+static void quantize_tiles(const struct quantize *c, size_t first, size_t end)
+{
+    struct tile tiles[2];
     struct mxq_sums sums = {{0}, {0}, {0}, 0, 0, 0, 0, 0};
     const uint64_t fpenv = mxq_fpenv_enter();
-    for (size_t i = first; i < c->tiles && i < first + c->task_tiles; i++)
-        quantize_tile(c, i, &sums);
-    if (c->partials)
-        c->partials[index] =
-            (struct partial){sum_of_lanes(sums.xx),  sum_of_lanes(sums.yy), sum_of_lanes(sums.ee),
-                             (double)sums.max_error, (double)sums.amax,     sums.values,
-                             sums.saturated,         sums.flushed};
+    begin_tile(c, &tiles[0], first);
+    for (size_t i = first; i < end; i++) {
+        struct tile *t = &tiles[(i - first) % 2];
+        struct tile *next = i + 1 < end ? &tiles[(i - first + 1) % 2] : NULL;
+        finish_scales(c, t);
+        if (next)
+            begin_tile(c, next, i + 1);
+        quantize_tile(c, t, next, &sums);
+        if (c->partials && ((i + 1) % c->task_tiles == 0 || i + 1 == c->tiles)) {
+            store_partial(c, i / c->task_tiles, &sums);
+            sums = (struct mxq_sums){{0}, {0}, {0}, 0, 0, 0, 0, 0};
+        }
+    }
     mxq_fpenv_leave(fpenv);
+}
+
+static void quantize_task(void *context, size_t index)
+{
+    const struct quantize *c = context;
+    const size_t first = index * c->task_tiles, left = c->tiles - first;
+    quantize_tiles(c, first, first + (left < c->task_tiles ? left : c->task_tiles));
 }
 
 /* ------------------------------------------- The whole ------------------------------------------ */
@@ -501,7 +536,7 @@ static void cut_into_tiles(struct quantize *c)
     c->length = mxq_block_length(f->block_cols, c->q->cols);
     c->shift = mxq_block_shift(f->block_cols);
     c->tile_rows = f->block_rows ? f->block_rows : 1;
-    c->tile_cols = is_row ? c->q->cols : c->tile_rows > 1 ? TILE_COLS_OF_128 : MXQ_SPAN;
+    c->tile_cols = is_row ? c->q->cols : TILE_COLS;
     c->tiles_across = (c->q->cols + c->tile_cols - 1) / c->tile_cols;
     c->tiles = mxq_block_count((uint32_t)c->tile_rows, c->q->rows) * c->tiles_across;
     const size_t values = c->tile_rows * c->tile_cols;
@@ -593,6 +628,7 @@ static void add_partials(struct quantize *c, size_t tasks)
 
 static void quantize_in_tiles(struct quantize *c)
 {
+    const struct mxq_format *f = &c->q->format;
     struct partial partials[MOST_TASKS];
     if (c->options->statistics)
         *c->options->statistics = (struct mxq_statistics){0};
@@ -606,11 +642,16 @@ static void quantize_in_tiles(struct quantize *c)
     if (!c->q->rows || !c->q->cols)
         return;
     cut_into_tiles(c);
-    if (c->q->format.block_rows == 0)
+    c->is_sought =
+        f->block_rows && !c->is_fused && (!c->options->amax_count || f->scale == MXQ_E4M3_SCALE);
+    if (f->block_rows == 0)
         store_tensor_scale(c);
     c->partials = c->options->statistics ? partials : NULL;
     const size_t tasks = (c->tiles + c->task_tiles - 1) / c->task_tiles;
-    mxq_for_each_task(c->options->parallel, tasks, quantize_tiles, c);
+    if (c->options->parallel)
+        mxq_for_each_task(c->options->parallel, tasks, quantize_task, c);
+    else
+        quantize_tiles(c, 0, c->tiles);
     if (c->partials) {
         const uint64_t fpenv = mxq_fpenv_enter();
         add_partials(c, tasks);

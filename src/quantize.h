@@ -32,8 +32,4 @@ void mxq_quantize_checked(const struct mxq_kernels *row, const struct mxq_quanti
                           const struct mxq_matrix *x, int is_transposed,
                           const struct mxq_quantize_options *o);
 
-/* Returns how far ahead to look where the rows below are next: at the same columns of one, `least` bytes on or
- * more. */
-size_t mxq_rows_ahead(const struct mxq_matrix *x, size_t least);
-
 #endif

@@ -350,9 +350,7 @@ static void measure(const struct mxq_quantized *q, const struct mxq_matrix *x,
 {
     const struct mxq_format *f = &q->format;
     const size_t tile_rows = f->block_rows == 128 ? 128 : 1;
-    const size_t tile_cols = f->block_rows == 128                       ? 4096
-                             : f->block_rows == 1 && f->block_cols == 0 ? q->cols
-                                                                        : 1024;
+    const size_t tile_cols = f->block_rows == 1 && f->block_cols == 0 ? q->cols : 4096;
     const size_t across = (q->cols + tile_cols - 1) / tile_cols;
     const size_t tiles = (q->rows + tile_rows - 1) / tile_rows * across;
     size_t task = 65536 / (tile_rows * tile_cols) + 1;
