@@ -7,6 +7,7 @@
 #define FUSED_ROWS         2
 #define FUSED_PANELS(rows) ((rows) == 1 ? 2u : 1u)
 #define FUSED_SUMS         4
+#define FUSED_X_BYTES      4
 
 #include "lanes/gemm.h"
 

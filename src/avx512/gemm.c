@@ -7,6 +7,7 @@
 #define FUSED_ROWS         4
 #define FUSED_PANELS(rows) ((rows) <= 2 ? 4u : 2u)
 #define FUSED_SUMS         8
+#define FUSED_X_BYTES      4
 
 #include "lanes/gemm.h"
 

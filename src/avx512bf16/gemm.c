@@ -14,6 +14,7 @@
 #define FUSED_ROWS         4
 #define FUSED_PANELS(rows) ((rows) <= 2 ? 4u : 2u)
 #define FUSED_SUMS         8
+#define FUSED_X_BYTES      2
 
 #include "lanes/tiles.h"
 
@@ -58,27 +59,30 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
 /* ------------------------------------- Weights in registers ------------------------------------ */
 
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                           struct packed_panels w, size_t blocks, const size_t rows,
-                           const size_t panels, const enum mxq_packed_element element)
+                           struct packed_panels w, size_t blocks, struct ahead ahead,
+                           const size_t rows, const size_t panels,
+                           const enum mxq_packed_element element)
 {
     const struct decoder decoder = decoder_of(element);
     const size_t operands = LINE_OPERANDS(element), line_k = 2 * operands;
-    const size_t bytes = mxq_packed_elements[element].element_bytes;
     for (size_t b = 0; b < blocks; b++) {
         unsigned char values[FUSED_ROWS][X_BLOCK]; /* side by side they need one address */
         vec_ps chains[2][FUSED_SUMS];              /* even, odd */
         UNROLL
         for (size_t r = 0; r < rows; r++)
-            vec_store(values[r], vec_load(x + r * x_stride + b * X_BLOCK));
+            vec_store(values[r], vec_load(x + r * x_stride));
         UNROLL
         for (size_t i = 0; i < rows * panels; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
+        UNROLL
+        for (size_t p = 0; p < panels; p++)
+            ask_for(w.scales + p * w.panel_bytes, ahead.scales);
         for (size_t line = 0; line < MXQ_BLOCK / line_k; line++) {
             vec weight[4][4];
             UNROLL
             for (size_t p = 0; p < panels; p++) {
-                const uint8_t *codes = w.elements + p * w.panel_bytes + b * bytes + line * 64;
-                __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
+                const uint8_t *codes = w.elements + p * w.panel_bytes + line * 64;
+                ask_for(codes, ahead.elements);
                 decode_line(weight[p], codes, &decoder, element);
             }
             /* One pair of x after the other: all of them at once would drive sums out of registers. */
@@ -93,8 +97,7 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
         }
         UNROLL
         for (size_t p = 0; p < panels; p++) {
-            const vec_ps factor =
-                vec_as_ps(vec_sll(vec_load_u8(w.scales + p * w.panel_bytes + b * MXQ_PANEL), 23));
+            const vec_ps factor = vec_as_ps(vec_sll(vec_load_u8(w.scales + p * w.panel_bytes), 23));
             UNROLL
             for (size_t r = 0; r < rows; r++) {
                 float *to = y + r * y_stride + p * MXQ_PANEL;
@@ -102,6 +105,9 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
                 vec_store_ps(to, vec_add_ps(vec_load_ps(to), vec_mul_ps(dot, factor)));
             }
         }
+        x += X_BLOCK;
+        w.elements += mxq_packed_elements[element].element_bytes;
+        w.scales += mxq_packed_elements[element].scale_bytes;
     }
 }
 

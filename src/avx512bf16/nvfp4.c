@@ -13,12 +13,12 @@
 #define FUSED_ROWS         4
 #define FUSED_PANELS(rows) ((rows) == 1 ? 4u : 2u)
 #define FUSED_SUMS         8
+#define FUSED_X_BYTES      2
 
 #include "lanes/tiles.h"
 
-#define LINE     64   /* bytes of codes: two quads of k */
-#define AHEAD    1536 /* asks for codes so many bytes before: more misses more of a panel's first */
-#define OPERANDS 4    /* that they make: of each quad the even chain's, then the odd one's */
+#define LINE     64 /* bytes of codes: two quads of k */
+#define OPERANDS 4  /* that they make: of each quad the even chain's, then the odd one's */
 #define LINES    (MXQ_PANEL_ELEMENTS / 2 / LINE)
 
 /* The 16ths of the product of code c % 16 and mantissa c / 16, and its BF16; zeros are positive. */
@@ -88,14 +88,14 @@ MXQ_INLINE void decode_products(vec w[OPERANDS], const uint8_t *p, const struct 
 /* Half a sub-block, of 16 values of k.  Lines of the panels take turns, so that no chain waits for itself. */
 MXQ_INLINE void add_half(vec_ps chains[2][FUSED_SUMS], unsigned char values[FUSED_ROWS][X_BLOCK],
                          struct packed_panels w, const struct scales *s, size_t half,
-                         const size_t rows, const size_t panels)
+                         struct ahead ahead, const size_t rows, const size_t panels)
 {
     UNROLL
     for (size_t i = 0; i < LINES / 2 * panels; i++) {
         const size_t p = i % panels, line = half * (LINES / 2) + i / panels;
         const uint8_t *codes = w.elements + p * w.panel_bytes + line * LINE;
         vec weight[OPERANDS];
-        __builtin_prefetch((const void *)((uintptr_t)codes + AHEAD));
+        ask_for(codes, ahead.elements);
         decode_products(weight, codes, &s[p]);
         UNROLL
         for (size_t j = 0; j < rows * OPERANDS; j++) {
@@ -123,30 +123,34 @@ MXQ_INLINE void scale_chains(vec_ps chains[2][FUSED_SUMS], vec_ps factor, size_t
 }
 
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                           struct packed_panels w, size_t blocks, const size_t rows,
-                           const size_t panels, const enum mxq_packed_element element)
+                           struct packed_panels w, size_t blocks, struct ahead ahead,
+                           const size_t rows, const size_t panels,
+                           const enum mxq_packed_element element)
 {
     for (size_t b = 0; b < blocks; b++) {
         unsigned char values[FUSED_ROWS][X_BLOCK]; /* side by side they need one address */
         vec_ps chains[2][FUSED_SUMS];              /* even, odd */
         struct scales s[4];
         UNROLL
+        for (size_t p = 0; p < panels; p++)
+            ask_for(w.scales + p * w.panel_bytes, ahead.scales);
+        UNROLL
         for (size_t r = 0; r < rows; r++)
-            vec_store(values[r], vec_load(x + r * x_stride + b * X_BLOCK));
+            vec_store(values[r], vec_load(x + r * x_stride));
         UNROLL
         for (size_t i = 0; i < rows * panels; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
         UNROLL
         for (size_t p = 0; p < panels; p++)
             s[p] = load_scales(w.scales + p * w.panel_bytes);
-        add_half(chains, values, w, s, 0, rows, panels);
+        add_half(chains, values, w, s, 0, ahead, rows, panels);
         UNROLL
         for (size_t p = 0; p < panels; p++) {
             const vec first = s[p].power;
             s[p] = load_scales(w.scales + p * w.panel_bytes + MXQ_PANEL);
             scale_chains(chains, quotient(first, s[p].power), p, rows, panels);
         }
-        add_half(chains, values, w, s, 1, rows, panels);
+        add_half(chains, values, w, s, 1, ahead, rows, panels);
         UNROLL
         for (size_t i = 0; i < rows * panels; i++) {
             float *to = y + i / panels * y_stride + i % panels * MXQ_PANEL;
@@ -154,6 +158,7 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
             vec_store_ps(
                 to, vec_add_ps(vec_load_ps(to), vec_mul_ps(dot, vec_as_ps(s[i % panels].power))));
         }
+        x += X_BLOCK;
         w.elements += mxq_packed_elements[element].element_bytes;
         w.scales += mxq_packed_elements[element].scale_bytes;
     }

@@ -63,9 +63,7 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
 #define FUSED_X_SHIFT(element) ((element) != MXQ_PACKED_NVFP4 && PAIR_SHIFT(element) ? 100 : 0)
 
 /* A file whose x is of another type has its own load_x(). */
-#if !defined(FUSED_X_BYTES)
-#define FUSED_X_BYTES sizeof(float)
-
+#if FUSED_X_BYTES == 4
 MXQ_INLINE void load_x(float values[MXQ_BLOCK], const unsigned char *x, vec_ps factor)
 {
     UNROLL
@@ -110,8 +108,9 @@ MXQ_INLINE void load_weights(vec_ps weight[2][PANEL_VECTORS], const uint8_t *cod
 
 /* 64 bytes of codes of each panel: some pairs of k. */
 MXQ_INLINE void fused_line(vec_ps chains[2][FUSED_SUMS], float values[FUSED_ROWS][MXQ_BLOCK],
-                           struct packed_panels w, size_t line, const size_t rows,
-                           const size_t panels, const enum mxq_packed_element element)
+                           struct packed_panels w, size_t line, struct ahead ahead,
+                           const size_t rows, const size_t panels,
+                           const enum mxq_packed_element element)
 {
     enum { V = PANEL_VECTORS };
     vec_ps factors[4][V];
@@ -128,7 +127,7 @@ MXQ_INLINE void fused_line(vec_ps chains[2][FUSED_SUMS], float values[FUSED_ROWS
         const uint8_t *codes = w.elements + p * w.panel_bytes + line;
         vec_ps weight[2][V];
         if (pair == 0)
-            __builtin_prefetch((const void *)((uintptr_t)codes + FUSED_PREFETCH));
+            ask_for(codes, ahead.elements);
         load_weights(weight, codes + pair * PAIR_BYTES(element), factors[p], element);
         UNROLL
         for (size_t j = 0; j < 2 * rows * V; j++) {
@@ -141,8 +140,9 @@ MXQ_INLINE void fused_line(vec_ps chains[2][FUSED_SUMS], float values[FUSED_ROWS
 }
 
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                           struct packed_panels w, size_t blocks, const size_t rows,
-                           const size_t panels, const enum mxq_packed_element element)
+                           struct packed_panels w, size_t blocks, struct ahead ahead,
+                           const size_t rows, const size_t panels,
+                           const enum mxq_packed_element element)
 {
     enum { V = PANEL_VECTORS };
     for (size_t b = 0; b < blocks; b++) {
@@ -150,10 +150,13 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
         vec_ps chains[2][FUSED_SUMS]; /* even, odd */
         load_rows(values, x, x_stride, rows, FUSED_X_SHIFT(element));
         UNROLL
+        for (size_t p = 0; p < panels; p++)
+            ask_for(w.scales + p * w.panel_bytes, ahead.scales);
+        UNROLL
         for (size_t i = 0; i < rows * panels * V; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
         for (size_t line = 0; line < BARE_BYTES(element); line += 64)
-            fused_line(chains, values, w, line, rows, panels, element);
+            fused_line(chains, values, w, line, ahead, rows, panels, element);
         UNROLL
         for (size_t p = 0; p < panels; p++) {
             vec_ps factor[V];
