@@ -302,7 +302,7 @@ static auto bind(mxq_quotient_fn *kernel, const slot &, size_t blocks)
 /* A factor for each block, to divide by. */
 static mxq_factors block_factors()
 {
-    return {factors(), 5, 1};
+    return {factors(), 5, 1, 0, 0};
 }
 
 static auto bind(mxq_pack_by_fn *kernel, const slot &s, size_t blocks)

@@ -116,11 +116,14 @@ struct mxq_quotient_rule {
 typedef void mxq_quotient_fn(void *scales, float *by, const uint32_t *amax, size_t blocks,
                              const struct mxq_quotient_rule *rule);
 
-/* What values are divided or multiplied by: value i by value[i >> shift], shift >= 3. */
+/* What values are divided or multiplied by: value i by value[i >> shift], shift >= 3.  Where it divides by a
+ * factor whose F32 bits are in low .. high, x is finite and the quotient rounds to no more than the largest
+ * element, which spares a clamp; high is 0 where nothing is known. */
 struct mxq_factors {
     const float *value;
     unsigned shift;
     int divides;
+    uint32_t low, high;
 };
 
 /* element[i] = the code of x[i] divided or multiplied by its factor and rounded to F32, as

@@ -6,6 +6,7 @@
  * its elements are made, span by span, amax of the next tile is looked for, so that memory is read all the
  * time.  Blocks over the whole tensor have their amax from a pass of its own.  What is asked for most, E8M0
  * scales on 1 x 32 blocks rounded to nearest even, has a kernel that does all in one pass over long runs. */
+#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -135,14 +136,15 @@ struct quantize {
     enum mxq_scale_mode mode;
     struct mxq_scale_rule rule;
     struct mxq_quotient_rule quotient;
-    int is_fused;       /* the one-pass kernel does all but the statistics */
-    int is_sought;      /* tiles look for the amax of their blocks */
-    int is_encoded;     /* elements are made by encode, not by pack */
-    float tensor_amax;  /* of a block over the whole tensor, or of E4M3 scales */
-    float tensor_scale; /* 1 but for E4M3 scales */
-    float tensor_by;    /* of a block over the whole tensor */
-    size_t length;      /* of a block along a row */
-    unsigned shift;     /* value i of a row of a tile is in its block i >> shift */
+    int is_fused;                       /* the one-pass kernel does all but the statistics */
+    int is_sought;                      /* tiles look for the amax of their blocks */
+    int is_encoded;                     /* elements are made by encode, not by pack */
+    float tensor_amax;                  /* of a block over the whole tensor, or of E4M3 scales */
+    float tensor_scale;                 /* 1 but for E4M3 scales */
+    float tensor_by;                    /* of a block over the whole tensor */
+    uint32_t bounded_low, bounded_high; /* of struct mxq_factors */
+    size_t length;                      /* of a block along a row */
+    unsigned shift;                     /* value i of a row of a tile is in its block i >> shift */
     size_t tile_rows, tile_cols;
     size_t tiles_across, tiles, task_tiles;
     struct partial *partials; /* of each task */
@@ -359,7 +361,7 @@ static void make_elements(const struct quantize *c, const struct tile *t, const 
     const struct mxq_quantize_options *o = c->options;
     const int is_e8m0 = c->q->format.scale == MXQ_E8M0;
     const struct mxq_factors by = {t->by + ((s->col - t->col) >> c->shift), c->shift,
-                                   !o->reciprocal};
+                                   !o->reciprocal, c->bounded_low, c->bounded_high};
     uint8_t room[MXQ_SPAN_BLOCKS];
     const uint8_t *codes = is_e8m0 ? span_codes(c, t, s, room) : mxq_unit_codes;
     if (c->is_encoded) {
@@ -591,6 +593,20 @@ static void find_tensor_scale(struct quantize *c)
     }
 }
 
+/* A scale that comes from the amax of its own block is rounded, and divides amax to a little more than the largest
+ * element: by less than half a step, where it is as precise as its type allows. */
+static void bound_quotients(struct quantize *c)
+{
+    const enum mxq_scale scale = c->q->format.scale;
+    if (c->options->amax_count || c->options->nonfinite == MXQ_NONFINITE_CLAMP)
+        return;
+    c->bounded_high =
+        bits_of(scale == MXQ_F16_SCALE ? 65472 : FLT_MAX); /* what is next saturates */
+    c->bounded_low = bits_of(scale == MXQ_F16_SCALE    ? 0x1p-14F
+                             : scale == MXQ_E4M3_SCALE ? 0x1p-6F * c->tensor_scale
+                                                       : FLT_MIN);
+}
+
 /* The one scale of a block over the whole tensor: stored before any task reads it. */
 static void store_tensor_scale(struct quantize *c)
 {
@@ -642,6 +658,7 @@ static void quantize_in_tiles(struct quantize *c)
     if (!c->q->rows || !c->q->cols)
         return;
     cut_into_tiles(c);
+    bound_quotients(c);
     c->is_sought =
         f->block_rows && !c->is_fused && (!c->options->amax_count || f->scale == MXQ_E4M3_SCALE);
     if (f->block_rows == 0)

@@ -76,7 +76,7 @@ struct mxq_factors mxq_span_factors(float room[MXQ_SPAN_FACTORS], const struct m
                                     const struct mxq_quantized *q, size_t row, size_t col,
                                     size_t blocks)
 {
-    const struct mxq_factors factors = {room, mxq_block_shift(q->format.block_cols), 0};
+    const struct mxq_factors factors = {room, mxq_block_shift(q->format.block_cols), 0, 0, 0};
     const size_t first = col >> factors.shift;
     const size_t left = mxq_block_count(q->format.block_cols, q->cols) - first;
     const size_t wanted = ((blocks * MXQ_BLOCK - 1) >> factors.shift) + 1;

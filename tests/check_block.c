@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "scalar/wide.h"
 
 /* Writes `blocks` blocks of 32 values of a type. */
 static void fill_wide(struct check *c, enum fill fill, const struct fill_target *t,
@@ -303,14 +304,22 @@ void check_quotient(struct check *c)
 static struct mxq_factors factors_of(const struct check *c, const void *value)
 {
     static const unsigned shifts[] = {3, 4, 5, 6, 7, 63};
-    const int variant = c->shape.variant;
-    return (struct mxq_factors){value, shifts[variant / 2], variant % 2};
+    static const struct mxq_factors ways[] = {
+        {NULL, 0, 0, 0, 0},
+        {NULL, 0, 1, 0, 0},
+        {NULL, 0, 1, 0x00800000, 0x7F7FFFFF},
+        {NULL, 0, 1, 0x3F800010, 0x3F800030},
+    };
+    struct mxq_factors by = ways[c->shape.variant % 4];
+    by.value = value;
+    by.shift = shifts[c->shape.variant / 4];
+    return by;
 }
 
-/* A shift and whether to divide; so many factors as there are blocks of that length. */
+/* A shift, and whether to divide and what is known; so many factors as there are blocks of that length. */
 static void shape_factors(struct check *c)
 {
-    c->shape.variant = (int)random_below(&c->random, 12);
+    c->shape.variant = (int)random_below(&c->random, 24);
     const size_t values = c->current.blocks * MXQ_BLOCK;
     c->family.operands[2].bytes =
         values ? 4 * (((values - 1) >> factors_of(c, NULL).shift) + 1) : 0;
@@ -352,9 +361,31 @@ void check_scale_by(struct check *c)
     check_run(c, &family);
 }
 
+/* Makes true what is said of quotients: where one is too large, or none, x becomes the largest element, or 0. */
+static void bound_values(const struct check *c, size_t blocks, unsigned char *x,
+                         const struct mxq_factors *by)
+{
+    const float max = mxq_elements[c->element].max;
+    const size_t bytes = mxq_type_bytes(c->type);
+    for (size_t i = 0; i < blocks * MXQ_BLOCK; i++) {
+        const float factor = by->value[i >> by->shift];
+        const uint32_t bits = load_f32_bits(x, i, c->type);
+        uint32_t factor_bits, bound;
+        float value;
+        memcpy(&factor_bits, &factor, sizeof factor_bits);
+        memcpy(&value, &bits, sizeof value);
+        if (factor_bits < by->low || factor_bits > by->high || fabsf(value / factor) <= max)
+            continue;
+        const float product = c->type == MXQ_F32 ? factor * max : factor >= 1 ? max : 0;
+        memcpy(&bound, &product, sizeof bound);
+        bound = c->type == MXQ_F16 ? 0 : bound | (bits & 0x80000000);
+        memcpy(x + i * bytes, (unsigned char *)&bound + 4 - bytes, bytes);
+    }
+}
+
 /* Values such that what they are divided or multiplied to lies where elements are. */
-static void fill_pack_by(struct check *c, enum fill fill, const struct fill_target *t,
-                         size_t blocks, void *const *data)
+static void fill_scaled(struct check *c, enum fill fill, const struct fill_target *t, size_t blocks,
+                        void *const *data)
 {
     fill_scaling(c, fill, t, blocks, data);
     if (random_below(&c->random, 4) == 0)
@@ -372,6 +403,15 @@ static void fill_pack_by(struct check *c, enum fill fill, const struct fill_targ
     for (size_t i = 0; i < c->family.operands[2].bytes / 4; i++)
         if (random_below(&c->random, 32))
             factor[i] = 1 + (float)random_below(&c->random, by.divides ? 64 : 8) * 0x1p-23F;
+}
+
+static void fill_pack_by(struct check *c, enum fill fill, const struct fill_target *t,
+                         size_t blocks, void *const *data)
+{
+    const struct mxq_factors by = factors_of(c, data[2]);
+    fill_scaled(c, fill, t, blocks, data);
+    if (by.high)
+        bound_values(c, blocks, data[1], &by);
 }
 
 static void call_pack_by(const struct check *c, const struct mxq_kernels *row, void *const *data,
@@ -547,7 +587,7 @@ static void fill_measure(struct check *c, enum fill fill, const struct fill_targ
     float *y = data[2], *limit = data[3];
     memcpy(data[0], &none, sizeof none);
     fill_wide(c, fill, t, c->type, blocks, data[1]);
-    const struct mxq_factors by = {limit, 3, 0};
+    const struct mxq_factors by = {limit, 3, 0, 0, 0};
     fill_factors(c, 4 * blocks, limit);
     mxq_kernels_scalar.scale_by[c->type](y, data[1], &by, blocks);
     struct mxq_range unused = MXQ_RANGE_EMPTY;

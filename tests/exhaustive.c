@@ -168,7 +168,7 @@ static void step_divide(struct sweep *s, uint64_t chunk)
     float divisor[CHUNK_DIVISORS];
     uint32_t x[CHUNK];
     uint8_t expected[CHUNK], got[CHUNK];
-    const struct mxq_factors by = {divisor, DIVISOR_SHIFT, 1};
+    const struct mxq_factors by = {divisor, DIVISOR_SHIFT, 1, 0, 0};
     for (uint32_t d = 0; d < CHUNK_DIVISORS; d++) {
         const uint32_t bits = 0x3F800000 | ((uint32_t)chunk * CHUNK_DIVISORS + d);
         memcpy(&divisor[d], &bits, sizeof bits);

@@ -605,7 +605,7 @@ static void pack_by_multiplies(uint8_t *elements, const void *x, const struct mx
             v[i] *= by->divides ? 1 / factor : factor;
         }
         const float one = 1;
-        const struct mxq_factors by_one = {&one, 63, 0};
+        const struct mxq_factors by_one = {&one, 63, 0, 0, 0};
         mxq_pack_by_e4m3_f32_scalar(elements + b * MXQ_BLOCK, v, &by_one, 1, ahead);
     }
 }
@@ -623,7 +623,7 @@ static void pack_by_takes_the_first_factor(uint8_t *elements, const void *x,
                                            const struct mxq_factors *by, size_t blocks,
                                            size_t ahead)
 {
-    const struct mxq_factors first = {by->value, 63, by->divides};
+    const struct mxq_factors first = {by->value, 63, by->divides, 0, 0};
     mxq_pack_by_e4m3_f32_scalar(elements, x, blocks ? &first : by, blocks, ahead);
 }
 
@@ -634,7 +634,7 @@ static void unpack_by_multiplies_scales_first(void *y, const uint8_t *elements,
     for (size_t b = 0; b < blocks; b++)
         for (size_t i = 0; i < 4; i++) {
             const float factor = by->value[(b * MXQ_BLOCK + 8 * i) >> by->shift] * tensor;
-            const struct mxq_factors one = {&factor, 63, 0};
+            const struct mxq_factors one = {&factor, 63, 0, 0, 0};
             float values[MXQ_BLOCK];
             mxq_unpack_by_f32_e4m3_scalar(values, elements + b * MXQ_BLOCK, &one, 1, 1);
             memcpy((char *)y + 4 * (b * MXQ_BLOCK + 8 * i), values + 8 * i, 32);

@@ -76,6 +76,7 @@ static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm256_div_ps(a, b)
 static inline vec_ps vec_factors(const float *factor, size_t i) { return _mm256_set1_ps(factor[i / 8]); }
 
 static inline __m128i vec_load_128(const void *p)   { return _mm_loadu_si128((const __m128i *)p); }
+static inline vec vec_load_half(const void *p)      { return _mm256_broadcastsi128_si256(vec_load_128(p)); }
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm256_cvtepu16_epi32(vec_load_128(p)), 16); }
 static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm256_cvtph_ps(vec_load_128(p))); }
 static inline vec vec_load_u8(const void *p)        { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }

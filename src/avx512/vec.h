@@ -80,6 +80,7 @@ static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm512_r
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm512_div_ps(a, b); }
 
 static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }
+static inline vec vec_load_half(const void *p)      { return _mm512_broadcast_i64x4(vec_load_256(p)); }
 static inline vec vec_load_bf16(const void *p)      { return vec_sll(_mm512_cvtepu16_epi32(vec_load_256(p)), 16); }
 static inline vec vec_load_f16(const void *p)       { return vec_of_ps(_mm512_cvtph_ps(vec_load_256(p))); }
 static inline vec vec_load_u8(const void *p)        { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }

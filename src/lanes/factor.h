@@ -4,6 +4,7 @@
  *
  *   vec_factors(factor, i)   the factors of values i .. i + VEC_LANES - 1, one for each 8
  *   vec_fms_ps(a, b, c)      a * b - c in F32, rounded once
+ *   vec_load_half(p)         VEC_LANES / 2 lanes, twice
  *   vec_nans(v)              other than 0 if a lane of four vectors is a NaN
  *
  * NaNs, which have codes and bits of their own, are looked for at the end of a piece: one that met any is done
@@ -17,21 +18,30 @@
 
 #define FACTOR_STEP (4 * VEC_LANES)
 
-/* Whether a vector may have two factors. */
-MXQ_INLINE int is_of_eights(unsigned shift)
+/* What has one factor: not even a vector, a vector, or a step. */
+enum factor_pace { PACE_EIGHTS, PACE_VECTORS, PACE_STEPS };
+
+MXQ_INLINE enum factor_pace pace_of(unsigned shift)
 {
-    return VEC_LANES > 8 && shift == 3;
+    return VEC_LANES > 8 && shift == 3 ? PACE_EIGHTS
+           : FACTOR_STEP >> shift > 1  ? PACE_VECTORS
+                                       : PACE_STEPS;
+}
+
+/* The factors of vector k of the step that begins with value i. */
+MXQ_INLINE vec_ps factors_of(const float *factor, unsigned shift, size_t i, size_t k,
+                             const enum factor_pace pace)
+{
+    const size_t at = i + k * VEC_LANES;
+    return pace == PACE_EIGHTS
+               ? vec_factors(factor, at)
+               : vec_broadcast_ps(factor + ((pace == PACE_STEPS ? i : at) >> shift));
 }
 
 /* The factors of values i .. i + VEC_LANES - 1. */
-MXQ_INLINE vec_ps factors_of(const float *factor, unsigned shift, size_t i, const int eights)
-{
-    return eights ? vec_factors(factor, i) : vec_broadcast_ps(factor + (i >> shift));
-}
-
 MXQ_INLINE vec_ps factors_at(struct mxq_factors by, size_t i)
 {
-    return factors_of(by.value, by.shift, i, is_of_eights(by.shift));
+    return factors_of(by.value, by.shift, i, 0, pace_of(by.shift));
 }
 
 /* Returns values i .. i + VEC_LANES - 1 of x, scaled. */
@@ -59,7 +69,7 @@ MXQ_INLINE void load_block_factors(struct block_factors *b, const struct mxq_fac
 {
     for (size_t j = 0; j < 8; j++)
         b->value[j] = by->value[(i + 8 * (j & 3)) >> by->shift];
-    b->by = (struct mxq_factors){b->value, 3, by->divides};
+    b->by = (struct mxq_factors){b->value, 3, by->divides, by->low, by->high};
 }
 
 /* -------------------------------------------- Packing ------------------------------------------- */
@@ -68,7 +78,21 @@ MXQ_INLINE void load_block_factors(struct block_factors *b, const struct mxq_fac
 #define FACTOR_PIECE   1024
 #define FACTOR_VECTORS (FACTOR_PIECE / 8 / VEC_LANES)
 
-/* Copies the factors of `values` values, the last vector filled up with 1. */
+/* The last `count` factors, repeated or filled up with 1.  Copying is for few: a load waits long for stores that are
+ * narrower than it. */
+MXQ_INLINE vec load_last_factors(const float *factor, size_t count)
+{
+    uint32_t last[VEC_LANES];
+    if (count == 1)
+        return vec_of_ps(vec_broadcast_ps(factor));
+    if (count == VEC_LANES / 2)
+        return vec_load_half(factor);
+    vec_store(last, vec_set1(0x3F800000));
+    memcpy(last, factor, count * sizeof *last);
+    return vec_load(last);
+}
+
+/* Copies the factors of `values` values, the last vector filled up. */
 MXQ_INLINE size_t load_factors(vec factors[FACTOR_VECTORS], const struct mxq_factors *by,
                                size_t values)
 {
@@ -77,10 +101,7 @@ MXQ_INLINE size_t load_factors(vec factors[FACTOR_VECTORS], const struct mxq_fac
         factors[i] = vec_load(by->value + i * VEC_LANES);
     if (count % VEC_LANES == 0)
         return whole;
-    uint32_t last[VEC_LANES];
-    vec_store(last, vec_set1(0x3F800000));
-    memcpy(last, by->value + whole * VEC_LANES, count % VEC_LANES * sizeof *last);
-    factors[whole] = vec_load(last);
+    factors[whole] = load_last_factors(by->value + whole * VEC_LANES, count % VEC_LANES);
     return whole + 1;
 }
 
@@ -95,37 +116,44 @@ struct divisors {
     float value[FACTOR_PIECE / 8], inverse[FACTOR_PIECE / 8], minus_inverse[FACTOR_PIECE / 8];
 };
 
-/* Inverts the divisors of `values` values, and returns whether all of them are ordinary.  Then x / d is, exactly
- * rounded,
+/* What is known of divisors. */
+enum division { DIVISION_EXTREME, DIVISION_ORDINARY, DIVISION_BOUNDED };
+
+/* Inverts the divisors of `values` values.  If all of them are ordinary x / d is, exactly rounded,
  *
  *     q - (q d - x) r,   q = x r,   r = 1 / d
  *
  * each operation rounded once, where it decides on an element's code: that was compared for all 2^23
  * significands of d (tests/exhaustive.c).  Three operations are less than a division takes.  The signs are such
  * that -0 stays what it is. */
-MXQ_INLINE int invert(struct divisors *d, const struct mxq_factors *by, size_t values)
+MXQ_INLINE enum division invert(struct divisors *d, const struct mxq_factors *by, size_t values)
 {
-    vec factors[FACTOR_VECTORS], is_outside = vec_set1(0);
+    vec factors[FACTOR_VECTORS], is_outside = vec_set1(0), is_unbounded = vec_set1(0);
     const size_t count = load_factors(factors, by, values);
     const vec_ps one = vec_as_ps(vec_set1(0x3F800000));
     for (size_t i = 0; i < count; i++) {
         const vec is_infinite = vec_eq(factors[i], vec_set1(0x7F800000));
         const vec divisor = vec_andnot(is_infinite, factors[i]);
         const vec inverse = vec_of_ps(vec_div_ps(one, vec_as_ps(factors[i])));
+        const vec is_out =
+            vec_or(vec_gt(vec_set1(by->low), factors[i]), vec_gt(factors[i], vec_set1(by->high)));
         is_outside = vec_or(is_outside, vec_andnot(is_infinite, is_extreme(divisor)));
+        is_unbounded = vec_or(is_unbounded, is_out);
         vec_store(d->value + i * VEC_LANES, divisor);
         vec_store(d->inverse + i * VEC_LANES, inverse);
         vec_store(d->minus_inverse + i * VEC_LANES, vec_or(inverse, vec_set1(0x80000000)));
     }
-    return !vec_mask(is_outside);
+    return vec_mask(is_outside)     ? DIVISION_EXTREME
+           : vec_mask(is_unbounded) ? DIVISION_ORDINARY
+                                    : DIVISION_BOUNDED;
 }
 
 /* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one.  Divides
- * by d, or, where that is NULL, multiplies. */
+ * by d, or, where that is NULL, multiplies.  Bounded quotients need no clamp, and no look for NaNs. */
 MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_factors by,
                               const struct divisors *d, size_t values, size_t ahead,
                               const struct mxq_element_info *e, enum mxq_type type,
-                              const int eights)
+                              const enum factor_pace pace, const int is_bounded)
 {
     const struct pack_group g = pack_group_of(vec_set1(127), e);
     uint32_t nans = 0;
@@ -139,17 +167,18 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_at(x, at * type_bytes(type) + ahead);
             if (d) {
-                const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, at, eights));
-                const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, at, eights), wide);
-                const vec_ps minus = factors_of(d->minus_inverse, by.shift, at, eights);
+                const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, i, k, pace));
+                const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, i, k, pace), wide);
+                const vec_ps minus = factors_of(d->minus_inverse, by.shift, i, k, pace);
                 value[k] = vec_of_ps(vec_fma_ps(rest, minus, q));
             } else {
-                value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, at, eights)));
+                value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, i, k, pace)));
             }
-            t[k] = clamped_sum(value[k], g, e);
+            t[k] = is_bounded ? rounded_sum(value[k], g.rounding, e) : clamped_sum(value[k], g, e);
             bias[k] = g.bias;
         }
-        nans |= vec_nans(value);
+        if (!is_bounded)
+            nans |= vec_nans(value);
         vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
     }
     return nans != 0;
@@ -157,10 +186,20 @@ MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_facto
 
 MXQ_INLINE int pack_steps_by(uint8_t *elements, const void *x, struct mxq_factors by,
                              const struct divisors *d, size_t values, size_t ahead,
-                             const struct mxq_element_info *e, enum mxq_type type)
+                             const struct mxq_element_info *e, enum mxq_type type,
+                             enum division division)
 {
-    return is_of_eights(by.shift) ? pack_values_by(elements, x, by, d, values, ahead, e, type, 1)
-                                  : pack_values_by(elements, x, by, d, values, ahead, e, type, 0);
+    const enum factor_pace pace = pace_of(by.shift);
+    if (d && division == DIVISION_BOUNDED) {
+        if (pace == PACE_EIGHTS)
+            return pack_values_by(elements, x, by, d, values, ahead, e, type, PACE_EIGHTS, 1);
+        if (pace == PACE_VECTORS)
+            return pack_values_by(elements, x, by, d, values, ahead, e, type, PACE_VECTORS, 1);
+        return pack_values_by(elements, x, by, d, values, ahead, e, type, PACE_STEPS, 1);
+    }
+    if (pace == PACE_EIGHTS)
+        return pack_values_by(elements, x, by, d, values, ahead, e, type, PACE_EIGHTS, 0);
+    return pack_values_by(elements, x, by, d, values, ahead, e, type, PACE_VECTORS, 0);
 }
 
 /* One block, from value `i` on. */
@@ -183,19 +222,20 @@ MXQ_INLINE void pack_piece_by(uint8_t *elements, const void *x, struct mxq_facto
 {
     const size_t whole = values / FACTOR_STEP * FACTOR_STEP;
     struct divisors divisors, *const d = divides ? &divisors : NULL;
-    int is_slow = divides && !invert(&divisors, &by, values);
+    const enum division division = divides ? invert(&divisors, &by, values) : DIVISION_ORDINARY;
+    int is_slow = division == DIVISION_EXTREME;
     if (!is_slow)
-        is_slow = pack_steps_by(elements, x, by, d, whole, ahead, e, type);
+        is_slow = pack_steps_by(elements, x, by, d, whole, ahead, e, type, division);
     if (!is_slow && whole < values) {
         struct block_factors own;
         unsigned char padded[FACTOR_STEP * 4];
         uint8_t codes[FACTOR_STEP];
         load_block_factors(&own, &by, whole);
         if (divides)
-            invert(&divisors, &own.by, FACTOR_STEP);
+            (void)invert(&divisors, &own.by, FACTOR_STEP);
         pad_group(padded, (const unsigned char *)x + whole * type_bytes(type), block_bytes(type),
                   FACTOR_STEP * type_bytes(type));
-        is_slow = pack_steps_by(codes, padded, own.by, d, FACTOR_STEP, 0, e, type);
+        is_slow = pack_steps_by(codes, padded, own.by, d, FACTOR_STEP, 0, e, type, division);
         memcpy(elements + packed_bytes(whole, e), codes, packed_bytes(MXQ_BLOCK, e));
     }
     for (size_t i = 0; is_slow && i < values; i += MXQ_BLOCK)
@@ -208,7 +248,8 @@ MXQ_INLINE void pack_blocks_by(uint8_t *elements, const void *x, const struct mx
 {
     const size_t values = blocks * MXQ_BLOCK;
     for (size_t i = 0; i < values; i += FACTOR_PIECE) {
-        const struct mxq_factors piece = {by->value + (i >> by->shift), by->shift, divides};
+        const struct mxq_factors piece = {by->value + (i >> by->shift), by->shift, divides, by->low,
+                                          by->high};
         const size_t left = values - i;
         pack_piece_by(elements + packed_bytes(i, e),
                       (const unsigned char *)x + i * type_bytes(type), piece,
@@ -255,7 +296,7 @@ MXQ_INLINE vec rescaled(vec value, vec_ps factor, const float *tensor)
 MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_factors by,
                                 const float *tensor, size_t values,
                                 const struct mxq_element_info *e, enum mxq_type type,
-                                const int eights)
+                                const enum factor_pace pace)
 {
     vec largest_code = vec_set1(0);
     for (size_t i = 0; i < values; i += FACTOR_STEP) {
@@ -268,7 +309,7 @@ MXQ_INLINE int unpack_values_by(void *y, const uint8_t *elements, struct mxq_fac
             const size_t at = i + k * VEC_LANES;
             if (k * VEC_LANES * type_bytes(type) % 64 == 0)
                 prefetch_output(y, at * type_bytes(type));
-            value[k] = rescaled(value[k], factors_of(by.value, by.shift, at, eights), tensor);
+            value[k] = rescaled(value[k], factors_of(by.value, by.shift, i, k, pace), tensor);
             if (type == MXQ_BF16)
                 value[k] = round_to_bf16(value[k]);
         }
@@ -282,8 +323,9 @@ MXQ_INLINE int unpack_steps_by(void *y, const uint8_t *elements, struct mxq_fact
                                const float *tensor, size_t values, const struct mxq_element_info *e,
                                enum mxq_type type)
 {
-    return is_of_eights(by.shift) ? unpack_values_by(y, elements, by, tensor, values, e, type, 1)
-                                  : unpack_values_by(y, elements, by, tensor, values, e, type, 0);
+    return pace_of(by.shift) == PACE_EIGHTS
+               ? unpack_values_by(y, elements, by, tensor, values, e, type, PACE_EIGHTS)
+               : unpack_values_by(y, elements, by, tensor, values, e, type, PACE_VECTORS);
 }
 
 static __attribute__((noinline)) void unpack_block_by(void *y, const uint8_t *elements, size_t i,
@@ -316,7 +358,7 @@ MXQ_INLINE void unpack_piece_by(void *y, const uint8_t *elements, struct mxq_fac
     const size_t whole = values / FACTOR_STEP * FACTOR_STEP;
     const vec tensors = vec_of_ps(vec_broadcast_ps(&tensor));
     float shifted[FACTOR_PIECE / 8];
-    struct mxq_factors own = {shifted, by.shift, 0};
+    struct mxq_factors own = {shifted, by.shift, 0, 0, 0};
     int is_slow = !shift_factors(shifted, &by, values, e) || vec_mask(is_extreme(tensors));
     if (!is_slow)
         is_slow = tensor == 1 ? unpack_steps_by(y, elements, own, NULL, whole, e, type)
@@ -341,7 +383,7 @@ MXQ_INLINE void unpack_blocks_by(void *y, const uint8_t *elements, const struct 
 {
     const size_t values = blocks * MXQ_BLOCK;
     for (size_t i = 0; i < values; i += FACTOR_PIECE) {
-        const struct mxq_factors piece = {by->value + (i >> by->shift), by->shift, 0};
+        const struct mxq_factors piece = {by->value + (i >> by->shift), by->shift, 0, 0, 0};
         const size_t left = values - i;
         unpack_piece_by((unsigned char *)y + i * type_bytes(type), elements + packed_bytes(i, e),
                         piece, tensor, left < FACTOR_PIECE ? left : FACTOR_PIECE, e, type);

@@ -19,6 +19,11 @@ typedef uint32x4_t vec;
 
 static inline vec vec_set1(uint32_t v)              { return vdupq_n_u32(v); }
 static inline vec vec_load(const void *p)           { return vreinterpretq_u32_u8(vld1q_u8((const uint8_t *)p)); }
+static inline vec vec_load_half(const void *p)
+{
+    const uint8x8_t half = vld1_u8((const uint8_t *)p);
+    return vreinterpretq_u32_u8(vcombine_u8(half, half));
+}
 static inline void vec_store(void *p, vec a)        { vst1q_u8((uint8_t *)p, vreinterpretq_u8_u32(a)); }
 static inline vec vec_and(vec a, vec b)             { return vandq_u32(a, b); }
 static inline vec vec_andnot(vec a, vec b)          { return vbicq_u32(b, a); }
