@@ -379,7 +379,10 @@ static std::string with_underscores(std::string name)
 static std::string integer_unit_of(const std::string &isa)
 {
     const std::string owner = owner_of("gemm_int8", isa);
-    return owner == "avx512" ? "avx512vnni" : owner == "amx" ? "amxint8" : isa;
+    static const std::map<std::string, std::string> units = {
+        {"avx2", "avx2madd"}, {"avx512", "avx512vnni"}, {"amx", "amxint8"}};
+    const auto unit = units.find(owner);
+    return unit == units.end() ? isa : unit->second;
 }
 
 static void add_mxq(const selection &select, const std::string &isa, const std::string &format,

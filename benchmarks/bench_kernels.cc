@@ -156,14 +156,16 @@ static traffic traffic_of(mxq_pack_fn *, const slot &s)
     return {s.block_bytes() + 1, s.code_bytes()};
 }
 
-/* Also of panels: what they read and write for 32 values. */
 static traffic traffic_of(mxq_unpack_fn *, const slot &s)
 {
-    static const size_t w_bytes[MXQ_COMPUTES] = {2048, 1024, MXQ_INT8_W_BYTES};
-    if (!s.is_in("panel"))
-        return {s.code_bytes() + 1, s.block_bytes()};
+    return {s.code_bytes() + 1, s.block_bytes()};
+}
+
+/* What panels read and write for 32 values. */
+static traffic traffic_of_panel(const mxq_kernels &kernels, const slot &s)
+{
     const size_t read = s.packed().element_bytes + size_t{s.packed().scale_bytes};
-    return {read / MXQ_PANEL, w_bytes[s.at[1]] / MXQ_PANEL};
+    return {read / MXQ_PANEL, size_t{kernels.tile[s.at[1]].w_bytes} / MXQ_PANEL};
 }
 
 static traffic traffic_of(mxq_quantize_fn *, const slot &s)
@@ -462,7 +464,7 @@ static void add_kernel(const char *kernel_name, size_t kernel_index, const slot 
     if (is_second_name(s, r))
         return;
     const char *code = mxq_kernel_isa(kernel_index, r.index);
-    const traffic t = traffic_of(kernel, s);
+    const traffic t = s.is_in("panel") ? traffic_of_panel(*r.kernels, s) : traffic_of(kernel, s);
     std::string label = limit_of(t);
     if (std::strcmp(code, r.kernels->isa) != 0)
         label += std::string(" code=") + code;

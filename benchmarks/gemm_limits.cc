@@ -24,6 +24,7 @@ const limit_peak *peak_of(const std::string &isa)
         &limit_peak_avx512bf16,
         &limit_peak_avx512vnni,
         &limit_peak_avx512,
+        &limit_peak_avx2madd,
         &limit_peak_avx2,
 #elif defined(__aarch64__)
         &limit_peak_neonbf16,

@@ -169,6 +169,9 @@ typedef void mxq_measure_fn(struct mxq_sums *sums, const void *x, const float *y
  *   INT8      32 bytes: integer + 128            [8 quads of k][16 n][4] int8
  *             1 F32 factor                       16 int32: -128 * sum of the int8 over k, for each n
  *                                                16 F32 factors
+ *                                                or, as mxq_tile.w_bytes tells,
+ *                                                [16 pairs of k][16 n][2] int16
+ *                                                16 F32 factors
  *
  * These, and y, are aligned to their values, 4 bytes for INT8; what is packed, and the wide x, need not be.
  *
@@ -210,9 +213,10 @@ static const struct mxq_packed_element_info mxq_packed_elements[MXQ_PACKED_ELEME
 #define MXQ_COMPUTES       3
 #define MXQ_FLOAT_COMPUTES 2 /* the first ones */
 
-/* Bytes of a sub-block of x, and of w, in INT8. */
-#define MXQ_INT8_X_BYTES 36
-#define MXQ_INT8_W_BYTES 640
+/* Bytes of a sub-block of x, and of w, in INT8: of w as int8, or as int16. */
+#define MXQ_INT8_X_BYTES  36
+#define MXQ_INT8_W_BYTES  640
+#define MXQ_INT16_W_BYTES 1088
 
 /* A packed scale within these needs no care: scaled elements are normal F32 and BF16, and 2^(scale - 127)
  * times 2^120, what a decoder's exponents may lack, is one F32 factor.  Real weights have scales around
@@ -284,7 +288,7 @@ typedef void mxq_output_fn(void *y, const float *acc, const float *bias, size_t 
 /* What mxq_matmul() needs to know of a row's panel and gemm kernels of one compute type. */
 struct mxq_tile {
     uint16_t x_bytes; /* of a sub-block of a row of x: 128 F32, 64 BF16, 36 INT8; 0: no such unit */
-    uint16_t w_bytes; /* of a sub-block of a panel: 2048, 1024, 640 */
+    uint16_t w_bytes; /* of a sub-block of a panel: 2048, 1024, 640 or 1088 */
     uint8_t rows;     /* a multiple of so many keeps gemm at its best */
     uint8_t panels;   /* what one call of gemm may take, 1 .. MXQ_TILE_PANELS */
     uint8_t blocks;   /* sub-blocks to unpack at once, so that they stay in L1 */

@@ -57,6 +57,29 @@ static void reorder_panel(const struct check *c, void *to, const void *from, siz
     }
 }
 
+/* Some units take unpacked integers as int16, in pairs of k, without corrections. */
+static int has_int16(const struct check *c)
+{
+    return c->row->tile[MXQ_COMPUTE_INT8].w_bytes == MXQ_INT16_W_BYTES;
+}
+
+/* A sub-block of a panel of integers into the order of the row under test. */
+static void reorder_integers(const struct check *c, void *to, const void *from)
+{
+    const unsigned char *bytes = from;
+    if (!has_int16(c)) {
+        memcpy(to, from, MXQ_INT8_W_BYTES);
+        return;
+    }
+    for (size_t k = 0; k < MXQ_BLOCK; k++)
+        for (size_t n = 0; n < MXQ_PANEL; n++) {
+            const int16_t wide = (int8_t)bytes[(k / 4 * MXQ_PANEL + n) * 4 + k % 4];
+            memcpy((unsigned char *)to + 2 * place_of(k, n), &wide, sizeof wide);
+        }
+    memcpy((unsigned char *)to + 2 * MXQ_PANEL_ELEMENTS,
+           bytes + MXQ_INT8_W_BYTES - MXQ_PANEL * sizeof(float), MXQ_PANEL * sizeof(float));
+}
+
 static size_t element_bytes(const struct check *c)
 {
     return mxq_packed_elements[c->packed].element_bytes;
@@ -160,10 +183,13 @@ static size_t value_bytes(size_t compute)
     return compute == MXQ_F32 ? 4 : compute == MXQ_BF16 ? 2 : 1;
 }
 
-static size_t w_bytes(size_t compute)
+/* Of a sub-block of a panel as the row under test has it. */
+static size_t w_bytes(const struct check *c)
 {
-    return compute == MXQ_COMPUTE_INT8 ? MXQ_INT8_W_BYTES
-                                       : MXQ_PANEL_ELEMENTS * value_bytes(compute);
+    const size_t own = c->row->tile[MXQ_COMPUTE_INT8].w_bytes;
+    if (c->compute == MXQ_COMPUTE_INT8)
+        return own ? own : MXQ_INT8_W_BYTES;
+    return MXQ_PANEL_ELEMENTS * value_bytes(reference_compute(c));
 }
 
 static size_t x_bytes(size_t compute)
@@ -182,12 +208,16 @@ static void call_panel(const struct check *c, const struct mxq_kernels *row, voi
 {
     const size_t compute = row == c->reference ? reference_compute(c) : c->compute;
     mxq_panel_fn *panel = row->panel[c->packed][compute];
-    if (row == c->reference && compute == MXQ_BF16)
+    if (row == c->reference && compute != MXQ_F32)
         for (size_t b = 0; b < blocks; b++) { /* one after the other, for want of room */
-            uint16_t natural[MXQ_PANEL_ELEMENTS];
+            uint16_t natural[MXQ_PANEL_ELEMENTS] __attribute__((aligned(4)));
+            unsigned char *to = (unsigned char *)data[0] + b * w_bytes(c);
             panel(natural, (uint8_t *)data[1] + b * element_bytes(c),
                   (uint8_t *)data[2] + b * scale_bytes(c), 1);
-            reorder_panel(c, (unsigned char *)data[0] + b * sizeof natural, natural, 1, TO_ROW);
+            if (compute == MXQ_BF16)
+                reorder_panel(c, to, natural, 1, TO_ROW);
+            else
+                reorder_integers(c, to, natural);
         }
     else
         panel(data[0], data[1], data[2], blocks);
@@ -205,8 +235,7 @@ void check_panel(struct check *c)
     c->compute = CHECK_INDEX(c, panel) % MXQ_COMPUTES;
     const size_t compute = reference_compute(c);
     const struct check_family family = {
-        .operands = {{"w", w_bytes(compute), value_bytes(compute), CHECK_OUTPUT,
-                      alignment_of(compute)},
+        .operands = {{"w", w_bytes(c), value_bytes(compute), CHECK_OUTPUT, alignment_of(compute)},
                      {"elements", element_bytes(c), 1, CHECK_INPUT},
                      {"scales", scale_bytes(c), 1, CHECK_INPUT}},
         .rules = 1,
@@ -250,11 +279,11 @@ static void shape_gemm(struct check *c)
     s->panels = 1 + random_below(&c->random, (uint32_t)(most ? most : 1));
     s->y_stride = s->panels * MXQ_PANEL + some_gap(c);
     s->x_stride = blocks * x_bytes(compute) + some_gap(c) * unit;
-    s->w_stride = blocks * w_bytes(compute) + some_gap(c) * unit;
+    s->w_stride = blocks * w_bytes(c) + some_gap(c) * unit;
     c->family.operands[0].bytes =
         ((s->rows - 1) * s->y_stride + s->panels * MXQ_PANEL) * sizeof(float);
     c->family.operands[1].bytes = (s->rows - 1) * s->x_stride + blocks * x_bytes(compute);
-    c->family.operands[2].bytes = (s->panels - 1) * s->w_stride + blocks * w_bytes(compute);
+    c->family.operands[2].bytes = (s->panels - 1) * s->w_stride + blocks * w_bytes(c);
 }
 
 /* A finite value whose exponent lies within bounds, with so many mantissa bits, or a zero. */
@@ -383,17 +412,42 @@ static void fill_x_integers(struct check *c, enum extent extent, int bits, unsig
     store_factor(c, x + MXQ_BLOCK, bits);
 }
 
-static void fill_w_integers(struct check *c, enum extent extent, int bits, unsigned char *w)
+static void store_corrections(unsigned char *w)
 {
     int32_t sums[MXQ_PANEL] = {0};
-    for (size_t k = 0; k < MXQ_PANEL_ELEMENTS; k++) {
-        w[k] = some_integer(c, extent, 0);
+    for (size_t k = 0; k < MXQ_PANEL_ELEMENTS; k++)
         sums[k / 4 % MXQ_PANEL] += (int8_t)w[k];
-    }
-    for (size_t n = 0; n < MXQ_PANEL; n++) {
+    for (size_t n = 0; n < MXQ_PANEL; n++)
         store_f32(w + MXQ_PANEL_ELEMENTS + 4 * n, (uint32_t)(-128 * sums[n]));
-        store_factor(c, w + MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n), bits);
+}
+
+static void fill_w_integers(struct check *c, enum extent extent, int bits, unsigned char *w)
+{
+    unsigned char natural[MXQ_INT8_W_BYTES];
+    for (size_t k = 0; k < MXQ_PANEL_ELEMENTS; k++)
+        natural[k] = some_integer(c, extent, 0);
+    store_corrections(natural);
+    for (size_t n = 0; n < MXQ_PANEL; n++)
+        store_factor(c, natural + MXQ_PANEL_ELEMENTS + 4 * (MXQ_PANEL + n), bits);
+    reorder_integers(c, w, natural);
+}
+
+/* Integers of the row under test as the scalar kernel has them. */
+static void restore_integers(const struct check *c, unsigned char *to, const unsigned char *from)
+{
+    const size_t factors = MXQ_PANEL * sizeof(float);
+    if (!has_int16(c)) {
+        memcpy(to, from, MXQ_INT8_W_BYTES);
+        return;
     }
+    for (size_t k = 0; k < MXQ_BLOCK; k++)
+        for (size_t n = 0; n < MXQ_PANEL; n++) {
+            int16_t wide;
+            memcpy(&wide, from + 2 * place_of(k, n), sizeof wide);
+            to[(k / 4 * MXQ_PANEL + n) * 4 + k % 4] = (unsigned char)wide;
+        }
+    store_corrections(to);
+    memcpy(to + MXQ_INT8_W_BYTES - factors, from + MXQ_INT16_W_BYTES - factors, factors);
 }
 
 static void fill_integers(struct check *c, enum fill fill, size_t blocks, void *const *data)
@@ -412,7 +466,7 @@ static void fill_integers(struct check *c, enum fill fill, size_t blocks, void *
     for (size_t i = 0; i < s->panels * blocks; i++)
         fill_w_integers(c, extent, bits,
                         (unsigned char *)data[2] + i / blocks * s->w_stride +
-                            i % blocks * MXQ_INT8_W_BYTES);
+                            i % blocks * w_bytes(c));
     if (fill == FILL_ZERO)
         for (size_t r = 0; r < s->rows; r++)
             for (size_t b = 0; b < blocks; b++)
@@ -459,23 +513,41 @@ static const void *natural_rows(const struct check *c, const void *x, size_t blo
     return natural;
 }
 
+/* The panels of w in the order of the scalar row, dense. */
+static const void *natural_panels(const struct check *c, const void *w, size_t blocks)
+{
+    static uint16_t natural[MXQ_TILE_PANELS * MOST_BLOCKS * MXQ_PANEL_ELEMENTS]
+        __attribute__((aligned(4)));
+    for (size_t p = 0; p < c->shape.panels; p++) {
+        const unsigned char *from = (const unsigned char *)w + p * c->shape.w_stride;
+        if (c->compute == MXQ_BF16) {
+            reorder_panel(c, natural + p * blocks * MXQ_PANEL_ELEMENTS, from, blocks, FROM_ROW);
+            continue;
+        }
+        for (size_t b = 0; b < blocks; b++)
+            restore_integers(c, (unsigned char *)natural + (p * blocks + b) * MXQ_INT8_W_BYTES,
+                             from + b * w_bytes(c));
+    }
+    return natural;
+}
+
 static void call_gemm(const struct check *c, const struct mxq_kernels *row, void *const *data,
                       size_t blocks)
 {
-    static uint16_t w[MXQ_TILE_PANELS * MOST_BLOCKS * MXQ_PANEL_ELEMENTS];
     const struct check_shape *s = &c->shape;
     const size_t compute = row == c->reference ? reference_compute(c) : c->compute;
-    if (row != c->reference || compute != MXQ_BF16) {
-        row->gemm[compute](data[0], s->y_stride, data[1], s->x_stride, data[2], s->w_stride,
-                           s->rows, s->panels, blocks);
-        return;
+    const void *x = data[1], *w = data[2];
+    size_t x_stride = s->x_stride, w_stride = s->w_stride;
+    if (row == c->reference && compute != MXQ_F32) {
+        w = natural_panels(c, data[2], blocks);
+        w_stride = blocks *
+                   (compute == MXQ_BF16 ? MXQ_PANEL_ELEMENTS * sizeof(uint16_t) : MXQ_INT8_W_BYTES);
     }
-    for (size_t p = 0; p < s->panels; p++)
-        reorder_panel(c, w + p * blocks * MXQ_PANEL_ELEMENTS,
-                      (const unsigned char *)data[2] + p * s->w_stride, blocks, FROM_ROW);
-    row->gemm[compute](data[0], s->y_stride, natural_rows(c, data[1], blocks),
-                       blocks * MXQ_BLOCK * sizeof(uint16_t), w,
-                       blocks * MXQ_PANEL_ELEMENTS * sizeof(uint16_t), s->rows, s->panels, blocks);
+    if (row == c->reference && compute == MXQ_BF16) {
+        x = natural_rows(c, data[1], blocks);
+        x_stride = blocks * MXQ_BLOCK * sizeof(uint16_t);
+    }
+    row->gemm[compute](data[0], s->y_stride, x, x_stride, w, w_stride, s->rows, s->panels, blocks);
 }
 
 /* Room for the largest shape in any case. */

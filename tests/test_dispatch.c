@@ -248,10 +248,12 @@ static void test_tiles(void **state)
             const struct mxq_tile *tile = &mxq_rows[i]->tile[compute];
             if (compute == MXQ_COMPUTE_INT8 && !tile->x_bytes)
                 continue; /* no such unit */
-            assert_true(compute == MXQ_COMPUTE_INT8
-                            ? tile->x_bytes == MXQ_INT8_X_BYTES && tile->w_bytes == MXQ_INT8_W_BYTES
-                            : tile->x_bytes == 4 * MXQ_BLOCK ||
-                                  (tile->x_bytes == 2 * MXQ_BLOCK && compute == MXQ_BF16));
+            assert_true(
+                compute == MXQ_COMPUTE_INT8
+                    ? tile->x_bytes == MXQ_INT8_X_BYTES &&
+                          (tile->w_bytes == MXQ_INT8_W_BYTES || tile->w_bytes == MXQ_INT16_W_BYTES)
+                    : tile->x_bytes == 4 * MXQ_BLOCK ||
+                          (tile->x_bytes == 2 * MXQ_BLOCK && compute == MXQ_BF16));
             assert_true(compute == MXQ_COMPUTE_INT8 || tile->w_bytes == MXQ_PANEL * tile->x_bytes);
             assert_true(tile->rows >= 1 && tile->panels >= 1 && tile->panels <= MXQ_TILE_PANELS);
             assert_true(tile->blocks >= 1);

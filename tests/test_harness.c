@@ -793,7 +793,7 @@ static void gemm_ignores_the_order(float *y, size_t y_stride, const void *x, siz
     mxq_gemm_bf16_scalar(y, y_stride, x, x_stride, w, w_stride, rows, panels, blocks);
 }
 
-/* What takes dots together must know when it may: the F32 sums of src/avx512/dots.h, an output at a time. */
+/* What takes dots together must know when it may: the F32 sums of src/lanes/dots.h, an output at a time. */
 enum integer_defect {
     EXACT,
     NO_BOUND,      /* a sum may be anything */

@@ -65,6 +65,7 @@ struct limit_peak {
 };
 
 extern const struct limit_peak limit_peak_avx2;
+extern const struct limit_peak limit_peak_avx2madd;
 extern const struct limit_peak limit_peak_avx512;
 extern const struct limit_peak limit_peak_avx512vnni;
 extern const struct limit_peak limit_peak_avx512bf16;

@@ -4,7 +4,7 @@
  * Rows of x, 32 unsigned bytes each, are tile A as they lie in memory; the 8 quads of k of a sub-block of a panel
  * are tile B; tile C is the dots of that sub-block, but for the corrections, which vectors add.
  *
- * Where dots may be added up as integers (avx512/dots.h), tile C does that for 16 sub-blocks, and the unit that
+ * Where dots may be added up as integers (lanes/dots.h), tile C does that for 16 sub-blocks, and the unit that
  * multiplies is the limit: 16 cycles a tile step, of which four load 48 rows, 24 cycles of two load ports.
  *
  * Elsewhere each tile of dots leaves through memory: 16 cycles to store it, then for each row an addition, a
@@ -16,7 +16,9 @@
  * what a tile step does.) */
 #define B_ROWS 8
 
-#include "avx512/dots.h"
+#include "avx512/quads.h"
+#include "avx512/vec.h"
+#include "lanes/dots.h"
 
 #include "amx/gemm.h"
 
@@ -84,7 +86,7 @@ MXQ_INLINE void add_block(float *y, size_t y_stride, const struct dots *d, const
         const vec correction = vec_load(w + AT_CORRECTIONS);
         const vec_ps factors = vec_load_ps(w + AT_FACTORS);
         for (size_t r = 0; r < rows; r++) {
-            const vec_ps dot = _mm512_cvtepi32_ps(vec_add(dots_of(d, r, p), correction));
+            const vec_ps dot = vec_to_ps(vec_add(dots_of(d, r, p), correction));
             const vec_ps factor =
                 vec_mul_ps(vec_broadcast_ps(x + r * x_stride + MXQ_BLOCK), factors);
             vec_store_ps(y + r * y_stride, vec_fma_ps(dot, factor, vec_load_ps(y + r * y_stride)));
@@ -119,7 +121,7 @@ MXQ_INLINE void store_integers(float *y, size_t y_stride, const struct dots *d,
             float *to = y + r * y_stride + p * MXQ_PANEL;
             load_integer_sums(&sum, to, 0, 1, 1);
             sum = vec_add(vec_add(sum, corrections[p]), dots_of(d, r, p));
-            vec_store_ps(to, _mm512_cvtepi32_ps(sum));
+            vec_store_ps(to, vec_to_ps(sum));
         }
 }
 
@@ -131,8 +133,8 @@ MXQ_INLINE int add_integers(float *y, size_t y_stride, struct dots *dots, const 
 {
     vec corrections[2] = {vec_set1(0), vec_set1(0)}, sums[2];
     struct differences factors = {0, vec_set1(0)};
-    note_x_factor(&factors, x);
-    note_w_factors(&factors, w);
+    note_x_factor(&factors, x + MXQ_BLOCK);
+    note_w_factors(&factors, w + AT_FACTORS);
     int is_exact = are_units(&factors);
     for (size_t r = 0; r < rows && is_exact; r++)
         is_exact = load_integer_sums(sums, y + r * y_stride, y_stride, 1, (size_t)panels);
@@ -142,9 +144,9 @@ MXQ_INLINE int add_integers(float *y, size_t y_stride, struct dots *dots, const 
     for (size_t b = 0; b < blocks; b++, x += MXQ_INT8_X_BYTES, w += MXQ_INT8_W_BYTES) {
         multiply_block(x, x_stride, w, w_stride, halves, panels);
         for (size_t r = 0; r < rows; r++)
-            note_x_factor(&factors, x + r * x_stride);
+            note_x_factor(&factors, x + r * x_stride + MXQ_BLOCK);
         for (size_t p = 0; p < (size_t)panels; p++) {
-            note_w_factors(&factors, w + p * w_stride);
+            note_w_factors(&factors, w + p * w_stride + AT_FACTORS);
             corrections[p] = vec_add(corrections[p], vec_load(w + p * w_stride + AT_CORRECTIONS));
         }
     }

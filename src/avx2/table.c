@@ -33,12 +33,12 @@ const struct mxq_kernels mxq_kernels_avx2 = {
     .panel[MXQ_PACKED_NVFP4][MXQ_BF16]        = mxq_panel_f32_nvfp4_avx2,
     .panel[MXQ_PACKED_INT8][MXQ_F32]          = mxq_panel_f32_int8_avx2,
     .panel[MXQ_PACKED_INT8][MXQ_BF16]         = mxq_panel_f32_int8_avx2,
-    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_scalar,
-    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_scalar,
+    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_avx2,
+    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_avx2,
 
     .gemm[MXQ_F32]                            = mxq_gemm_f32_avx2,
     .gemm[MXQ_BF16]                           = mxq_gemm_f32_avx2,
-    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_scalar,
+    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_avx2,
 
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_F32]     = mxq_gemm_f32_e4m3_avx2,
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_BF16]    = mxq_gemm_f32_e4m3_avx2,
@@ -61,5 +61,6 @@ const struct mxq_kernels mxq_kernels_avx2 = {
     /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
     .tile[MXQ_BF16]         = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  1088,  6,    2,      8,     0,       {0, 1, 2, 3},  0, MXQ_F32, 192 },
 };
 /* clang-format on */

@@ -73,6 +73,8 @@ static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm256_sub_ps(a, b)
 static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return _mm256_max_ps(_mm256_and_ps(a, vec_as_ps(vec_set1(0x7FFFFFFF))), b); }
 static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm256_min_ps(_mm256_and_ps(a, vec_as_ps(vec_set1(0x7FFFFFFF))), b); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm256_div_ps(a, b); }
+static inline vec_ps vec_to_ps(vec a)               { return _mm256_cvtepi32_ps(a); }
+static inline vec vec_truncate(vec_ps a)            { return _mm256_cvttps_epi32(a); }
 static inline vec_ps vec_factors(const float *factor, size_t i) { return _mm256_set1_ps(factor[i / 8]); }
 
 static inline __m128i vec_load_128(const void *p)   { return _mm_loadu_si128((const __m128i *)p); }

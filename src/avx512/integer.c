@@ -3,14 +3,24 @@
  *
  * The instruction multiplies unsigned bytes by signed ones: x has 128 added, which the corrections of w take
  * away.  A tile is 6 rows x 2 panels: its 12 sums are as many as the instruction's latency asks for, and a quad
- * of x serves two panels.  What brings the dot of a sub-block to y costs beside 8 of VPDPBUSD: where factors
- * are 1, the dots of 16 sub-blocks are added up first. */
-#include "avx512/dots.h"
+ * of x serves two panels. */
+#include "avx512/vec.h"
 
 #define GEMM_ROWS   6
 #define GEMM_PANELS 2
+#define SUM_PANELS  2
+#define X_BYTES     MXQ_INT8_X_BYTES
+#define W_BYTES     MXQ_INT8_W_BYTES
 
-#include "lanes/tiles.h"
+#include "avx512/quads.h"
+
+MXQ_INLINE vec correction(const unsigned char *w, size_t vector)
+{
+    (void)vector; /* there is one */
+    return vec_load(w + AT_CORRECTIONS);
+}
+
+#include "lanes/integer.h"
 
 MXQ_INLINE vec broadcast_quad(const unsigned char *p)
 {
@@ -19,8 +29,7 @@ MXQ_INLINE vec broadcast_quad(const unsigned char *p)
     return _mm512_set1_epi32(quad);
 }
 
-/* sums += the products of a sub-block.  x comes from L2, in pieces too short for the hardware to prefetch: the
- * next tile's is asked for. */
+/* x comes from L2, in pieces too short for the hardware to prefetch: the next tile's is asked for. */
 MXQ_INLINE void add_products(vec *sums, const unsigned char *x, size_t x_stride,
                              const unsigned char *w, size_t w_stride, const size_t rows,
                              const size_t panels)
@@ -38,78 +47,6 @@ MXQ_INLINE void add_products(vec *sums, const unsigned char *x, size_t x_stride,
         for (size_t i = 0; i < rows * panels; i++)
             sums[i] = _mm512_dpbusd_epi32(
                 sums[i], broadcast_quad(x + i / panels * x_stride + 4 * quad), weight[i % panels]);
-    }
-}
-
-/* y += dots times the factors of x and w, for one sub-block. */
-MXQ_INLINE void add_block(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                          const unsigned char *w, size_t w_stride, const size_t rows,
-                          const size_t panels)
-{
-    vec sums[GEMM_ROWS * GEMM_PANELS];
-    UNROLL
-    for (size_t i = 0; i < rows * panels; i++)
-        sums[i] = vec_load(w + i % panels * w_stride + AT_CORRECTIONS);
-    add_products(sums, x, x_stride, w, w_stride, rows, panels);
-    UNROLL
-    for (size_t i = 0; i < rows * panels; i++) {
-        float *to = y + i / panels * y_stride + i % panels * MXQ_PANEL;
-        const vec_ps factor = vec_mul_ps(vec_broadcast_ps(x + i / panels * x_stride + MXQ_BLOCK),
-                                         vec_load_ps(w + i % panels * w_stride + AT_FACTORS));
-        vec_store_ps(to, vec_fma_ps(_mm512_cvtepi32_ps(sums[i]), factor, vec_load_ps(to)));
-    }
-}
-
-/* y += the dots of up to EXACT_BLOCKS sub-blocks as one integer; returns 0, and does nothing, where that may
- * not be exact.  Factors are looked at on the way, where it costs nothing, but for the first ones. */
-MXQ_INLINE int add_integers(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                            const unsigned char *w, size_t w_stride, size_t blocks,
-                            const size_t rows, const size_t panels)
-{
-    vec sums[GEMM_ROWS * GEMM_PANELS], corrections[GEMM_PANELS];
-    struct differences factors = {0, vec_set1(0)};
-    note_x_factor(&factors, x);
-    note_w_factors(&factors, w);
-    if (!are_units(&factors) || !load_integer_sums(sums, y, y_stride, rows, panels))
-        return 0;
-    UNROLL
-    for (size_t p = 0; p < panels; p++)
-        corrections[p] = vec_set1(0);
-    for (size_t b = 0; b < blocks; b++) {
-        UNROLL
-        for (size_t r = 0; r < rows; r++)
-            note_x_factor(&factors, x + r * x_stride);
-        UNROLL
-        for (size_t p = 0; p < panels; p++) {
-            note_w_factors(&factors, w + p * w_stride);
-            corrections[p] = vec_add(corrections[p], vec_load(w + p * w_stride + AT_CORRECTIONS));
-        }
-        add_products(sums, x, x_stride, w, w_stride, rows, panels);
-        x += MXQ_INT8_X_BYTES;
-        w += MXQ_INT8_W_BYTES;
-    }
-    if (!are_units(&factors))
-        return 0;
-    UNROLL
-    for (size_t i = 0; i < rows * panels; i++)
-        vec_store_ps(y + i / panels * y_stride + i % panels * MXQ_PANEL,
-                     _mm512_cvtepi32_ps(vec_add(sums[i], corrections[i % panels])));
-    return 1;
-}
-
-MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
-                          const unsigned char *w, size_t w_stride, size_t blocks, const size_t rows,
-                          const size_t panels)
-{
-    while (blocks) {
-        const size_t some = blocks < EXACT_BLOCKS ? blocks : EXACT_BLOCKS;
-        if (some == 1 || !add_integers(y, y_stride, x, x_stride, w, w_stride, some, rows, panels))
-            for (size_t b = 0; b < some; b++)
-                add_block(y, y_stride, x + b * MXQ_INT8_X_BYTES, x_stride, w + b * MXQ_INT8_W_BYTES,
-                          w_stride, rows, panels);
-        x += some * MXQ_INT8_X_BYTES;
-        w += some * MXQ_INT8_W_BYTES;
-        blocks -= some;
     }
 }
 

@@ -78,6 +78,8 @@ static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return _mm512_sub_ps(a, b)
 static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return _mm512_range_ps(a, b, 3 | 2 << 2); }
 static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return _mm512_range_ps(a, b, 2 | 2 << 2); }
 static inline vec_ps vec_div_ps(vec_ps a, vec_ps b) { return _mm512_div_ps(a, b); }
+static inline vec_ps vec_to_ps(vec a)               { return _mm512_cvtepi32_ps(a); }
+static inline vec vec_truncate(vec_ps a)            { return _mm512_cvttps_epi32(a); }
 
 static inline __m256i vec_load_256(const void *p)   { return _mm256_loadu_si256((const __m256i *)p); }
 static inline vec vec_load_half(const void *p)      { return _mm512_broadcast_i64x4(vec_load_256(p)); }

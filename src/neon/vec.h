@@ -57,6 +57,8 @@ static inline vec_ps vec_sub_ps(vec_ps a, vec_ps b) { return vsubq_f32(a, b); }
 static inline vec_ps vec_larger_magnitude(vec_ps a, vec_ps b)  { return vmaxq_f32(vabsq_f32(a), b); }
 static inline vec_ps vec_smaller_magnitude(vec_ps a, vec_ps b) { return vminq_f32(vabsq_f32(a), b); }
 static inline vec_ps vec_mul_ps(vec_ps a, vec_ps b) { return vmulq_f32(a, b); }
+static inline vec_ps vec_to_ps(vec a)               { return vcvtq_f32_s32(vec_as_s32(a)); }
+static inline vec vec_truncate(vec_ps a)            { return vreinterpretq_u32_s32(vcvtq_s32_f32(a)); }
 static inline vec_ps vec_factors(const float *factor, size_t i) { return vdupq_n_f32(factor[i / 8]); }
 static inline vec vec_mul(vec a, vec b)             { return vec_of_ps(vec_mul_ps(vec_as_ps(a), vec_as_ps(b))); }
 
