@@ -233,49 +233,41 @@ static void span_amax(const struct quantize *c, uint32_t *amax, const struct spa
             amax[i] = mxq_finite_amax(s->x + i * length * mxq_type_bytes(type), length, type);
 }
 
-/* Raises the amax of blocks to that of their pieces, `pieces` of them in each but the last. */
-MXQ_INLINE void raise_by(uint32_t *blocks, const uint32_t *amax, size_t count, const size_t pieces)
+/* a[i] = max(a[i], b[i]), of magnitudes, which are no negative integers. */
+static void raise(uint32_t *a, const uint32_t *b, size_t count)
 {
-    for (size_t i = 0; i < count; i += pieces, blocks++)
-        for (size_t j = i; j < i + pieces; j++)
-            *blocks = amax[j] > *blocks ? amax[j] : *blocks;
+    for (size_t i = 0; i < count; i++)
+        a[i] = (int32_t)b[i] > (int32_t)a[i] ? b[i] : a[i];
 }
 
-/* amax has room for whole blocks. */
-static void raise(uint32_t *blocks, uint32_t *amax, size_t count, size_t pieces)
+/* Values in a row that amax is found of at once: a block, or of longer ones a piece; SIZE_MAX: a span. */
+static size_t unit_of(const struct quantize *c)
 {
-    for (size_t i = count; i % pieces; i++)
-        amax[i] = 0;
-    if (pieces == 1)
-        raise_by(blocks, amax, count, 1);
-    else if (pieces == 2)
-        raise_by(blocks, amax, count, 2);
-    else if (pieces == 4)
-        raise_by(blocks, amax, count, 4);
-    else
-        raise_by(blocks, amax, count, pieces);
+    return c->q->format.block_cols == 0 ? SIZE_MAX : c->length < MXQ_BLOCK ? c->length : MXQ_BLOCK;
 }
 
-/* Looks for amax in the next span of a tile; returns 0 if none is left. */
+/* Units to a block. */
+static size_t pieces_of(const struct quantize *c)
+{
+    return c->q->format.block_cols == 0 ? 1 : c->length / unit_of(c);
+}
+
+/* Looks for amax of the units of a tile's next span; returns 0 if none is left. */
 static int seek_amax_of_tile(const struct quantize *c, struct tile *t, size_t ahead)
 {
-    const size_t unit = c->q->format.block_cols == 0 ? SIZE_MAX
-                        : c->length < MXQ_BLOCK      ? c->length
-                                                     : MXQ_BLOCK;
-    const size_t left = t->cols - t->sought_cols;
-    uint32_t *const blocks = t->amax + (t->sought_cols >> c->shift);
+    const size_t unit = unit_of(c), left = t->cols - t->sought_cols;
+    uint32_t *const to = t->amax + (unit == SIZE_MAX ? 0 : t->sought_cols / unit);
     struct span s;
     if (t->sought_rows == t->rows)
         return 0;
     load_span(c, &s, t->row + t->sought_rows, t->col + t->sought_cols,
               left < MXQ_SPAN ? left : MXQ_SPAN);
-    if (c->length == unit && t->rows == 1) {
-        span_amax(c, blocks, &s, unit, ahead);
+    if (t->rows == 1 && unit != SIZE_MAX) {
+        span_amax(c, to, &s, unit, ahead);
     } else {
         uint32_t amax[MXQ_SPAN_FACTORS];
         span_amax(c, amax, &s, unit, ahead);
-        raise(blocks, amax, unit == SIZE_MAX ? 1 : (s.count + unit - 1) / unit,
-              unit == SIZE_MAX ? 1 : c->length / unit);
+        raise(to, amax, unit == SIZE_MAX ? 1 : s.blocks * MXQ_BLOCK / unit);
     }
     t->sought_cols += s.count;
     if (t->sought_cols == t->cols) {
@@ -283,6 +275,18 @@ static int seek_amax_of_tile(const struct quantize *c, struct tile *t, size_t ah
         t->sought_rows++;
     }
     return 1;
+}
+
+/* Brings the units of blocks together. */
+static void join_pieces(const struct quantize *c, struct tile *t)
+{
+    const size_t pieces = pieces_of(c);
+    for (size_t b = 0; pieces > 1 && b < t->blocks; b++) {
+        uint32_t largest = 0;
+        for (size_t i = 0; i < pieces; i++)
+            raise(&largest, &t->amax[b * pieces + i], 1);
+        t->amax[b] = largest;
+    }
 }
 
 /* The same from outside, for the blocks of a tile. */
@@ -450,8 +454,9 @@ static void begin_tile(const struct quantize *c, struct tile *t, size_t index)
     t->ahead = c->is_transposed ? 0
                : c->is_sought   ? offset_of(c, index + 1) - offset_of(c, index) + NEAR
                                 : mxq_ahead(c->x->type);
-    for (size_t b = 0; b < (t->blocks + MXQ_QUOTIENTS - 1) / MXQ_QUOTIENTS * MXQ_QUOTIENTS; b++)
-        t->amax[b] = 0;
+    const size_t units = t->blocks * pieces_of(c);
+    memset(t->amax, 0,
+           (units + MXQ_QUOTIENTS - 1) / MXQ_QUOTIENTS * MXQ_QUOTIENTS * sizeof *t->amax);
     if (c->q->format.block_rows == 0)
         t->by[0] = c->tensor_by;
     else if (!c->is_fused && !c->is_sought)
@@ -463,6 +468,8 @@ static void finish_scales(const struct quantize *c, struct tile *t)
 {
     while (seek_amax_of_tile(c, t, NEAR))
         ;
+    if (c->is_sought)
+        join_pieces(c, t);
     if (c->q->format.block_rows && !c->is_fused)
         make_scales(c, t);
 }
