@@ -295,7 +295,7 @@ struct mxq_tile {
     uint8_t flushes;  /* 1: what is below 2^-126 counts as zero; 2: in y too */
     uint8_t k_order[4]; /* position i of four BF16 values holds k = k_order[i] */
     uint8_t fused_rows; /* up to so many rows gemm_fused is the faster one, */
-    uint8_t fused;      /* of this compute type: the slots of MXQ_BF16 hold it */
+    uint8_t fused;      /* of this compute type: the slots of MXQ_BF16 hold it; INT8 has none */
     uint16_t task_rows; /* rows of x for which a panel is unpacked once */
 };
 #define MXQ_TILE_PANELS 2

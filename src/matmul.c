@@ -380,16 +380,16 @@ static int choose(struct matmul *c)
 {
     const int has_bf16 = mxq_x_is_bf16(&c->x) && c->row->tile[MXQ_BF16].x_bytes == MXQ_BLOCK * 2;
     const struct mxq_tile *tile = &c->row->tile[has_bf16 ? MXQ_BF16 : MXQ_F32];
+    if (c->m > c->row->tile[MXQ_COMPUTE_INT8].fused_rows && has_integers(c)) {
+        mxq_prepare_x(&c->x, MXQ_COMPUTE_INT8, c->parallel);
+        if (mxq_allows_int8(&c->x, &c->w))
+            return 0;
+    }
     if (c->w.blocks && c->m <= tile->fused_rows) {
         mxq_prepare_x(&c->x, tile->fused, c->parallel);
         if (mxq_allows_fused(&c->x, &c->w))
             return 1;
     } else {
-        if (has_integers(c)) {
-            mxq_prepare_x(&c->x, MXQ_COMPUTE_INT8, c->parallel);
-            if (mxq_allows_int8(&c->x, &c->w))
-                return 0;
-        }
         mxq_prepare_x(&c->x, has_bf16 ? MXQ_BF16 : MXQ_F32, c->parallel);
         if (has_bf16 && mxq_allows_bf16(&c->x, &c->w) &&
             (c->group || !c->options->accumulate || mxq_allows_accumulation(c->row, c->y)))

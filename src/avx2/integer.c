@@ -74,6 +74,8 @@ GEMM_KERNEL(mxq_gemm_int8_avx2)
 
 /* -------------------------------------------- Panels ------------------------------------------- */
 
+#define PANEL_PREFETCH 4096 /* few rows leave no time to bring more than that */
+
 MXQ_INLINE void store_widened(unsigned char *w, __m128i bytes)
 {
     vec_store(w, _mm256_cvtepi8_epi16(bytes));
@@ -103,7 +105,7 @@ MXQ_INLINE void panel_blocks(unsigned char *w, const uint8_t *elements, const ui
     const size_t bytes = mxq_packed_elements[element].element_bytes;
     for (size_t b = 0; b < blocks; b++, w += W_BYTES, scales += MXQ_PANEL) {
         for (size_t pair = 0; pair < PAIRS; pair++, elements += bytes / PAIRS) {
-            __builtin_prefetch((const void *)((uintptr_t)elements + blocks * bytes), 0, 2);
+            __builtin_prefetch((const void *)((uintptr_t)elements + PANEL_PREFETCH));
             if (is_e2m1)
                 widen_e2m1_pair(w + pair * PAIR_BYTES, elements);
             else

@@ -54,6 +54,8 @@ GEMM_KERNEL(mxq_gemm_int8_avx512)
 
 /* -------------------------------------------- Panels ------------------------------------------- */
 
+#define PANEL_PREFETCH 4096 /* few rows leave no time to bring more than that */
+
 /* [2 pairs][16 n][2] bytes to [16 n][4]. */
 MXQ_INLINE vec load_int8_quad(const uint8_t *p)
 {
@@ -89,7 +91,7 @@ MXQ_INLINE void panel_blocks(unsigned char *w, const uint8_t *elements, const ui
     for (size_t b = 0; b < blocks; b++, w += MXQ_INT8_W_BYTES) {
         vec sum = vec_set1(0);
         for (size_t quad = 0; quad < QUADS; quad++, elements += bytes / QUADS) {
-            __builtin_prefetch((const void *)((uintptr_t)elements + blocks * bytes), 0, 2);
+            __builtin_prefetch((const void *)((uintptr_t)elements + PANEL_PREFETCH));
             const vec integers = is_e2m1 ? load_e2m1_quad(elements) : load_int8_quad(elements);
             sum = _mm512_dpbusd_epi32(sum, offset, integers);
             vec_store(w + quad * QUAD_BYTES, integers);

@@ -61,6 +61,6 @@ const struct mxq_kernels mxq_kernels_avx512bf16 = {
     /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
     .tile[MXQ_BF16]         = {  64,  1024,  6,    2,      8,      1,       {2, 0, 3, 1},  8, MXQ_BF16, 192 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   6,    2,      16,     0,       {0, 1, 2, 3},  0, MXQ_F32, 528 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   6,    2,      16,     0,       {0, 1, 2, 3},  4, MXQ_F32, 528 },
 };
 /* clang-format on */
