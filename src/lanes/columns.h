@@ -52,12 +52,16 @@ static __attribute__((noinline)) void pack_columns_any(uint32_t which, const str
     }
 }
 
+MXQ_INLINE vec larger_magnitude(vec amax, vec value)
+{
+    return vec_max(amax, vec_and(value, vec_set1(0x7FFFFFFF)));
+}
+
 MXQ_INLINE vec columns_amax(const struct columns *c, enum mxq_type type)
 {
     vec amax = vec_set1(0);
     for (size_t row = 0; row < MXQ_BLOCK; row++)
-        amax = vec_max(amax, vec_and(load_wide(c->x + row * c->x_stride_bytes, 0, type),
-                                     vec_set1(0x7FFFFFFF)));
+        amax = larger_magnitude(amax, load_wide(c->x + row * c->x_stride_bytes, 0, type));
     return amax;
 }
 
@@ -112,22 +116,26 @@ MXQ_INLINE void store_columns(const struct columns *c, const vec quads[MXQ_BLOCK
         memcpy(c->elements + lane * c->elements_stride, codes + lane * bytes, bytes);
 }
 
-MXQ_INLINE void pack_columns(const struct columns *c, struct pack_group g,
-                             const struct mxq_element_info *e, enum mxq_type type)
+/* Packs columns, and returns amax of the columns `next` bytes further on: the machine overlaps the two. */
+MXQ_INLINE vec pack_columns(const struct columns *c, struct pack_group g, size_t next,
+                            const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec bias = vec_column_bias(g.bias);
-    vec quads[MXQ_BLOCK / 4];
-    UNROLL
-    for (size_t i = 0; i < MXQ_BLOCK / 4; i++) {
-        vec x[4], t[4];
+    const unsigned char *x = c->x;
+    vec quads[MXQ_BLOCK / 4], amax = vec_set1(0);
+    for (size_t i = 0; i < MXQ_BLOCK / 4; i++, x += 4 * c->x_stride_bytes) {
+        vec value[4], t[4];
         UNROLL
         for (size_t k = 0; k < 4; k++) {
-            x[k] = load_wide(c->x + (4 * i + k) * c->x_stride_bytes, 0, type);
-            t[k] = rounded_sum(x[k], g.rounding, e);
+            const unsigned char *row = x + k * c->x_stride_bytes;
+            value[k] = load_wide(row, 0, type);
+            t[k] = rounded_sum(value[k], g.rounding, e);
+            amax = larger_magnitude(amax, load_wide(row + next, 0, type));
         }
-        quads[i] = vec_column_codes(t, x, bias, e);
+        quads[i] = vec_column_codes(t, value, bias, e);
     }
     store_columns(c, quads, e);
+    return amax;
 }
 
 /* Lane i = the true scale of column i. */
@@ -139,28 +147,33 @@ MXQ_INLINE vec columns_scales(const struct columns *c, vec amax, const struct mx
     return to_gain ? better_columns(to_gain, c, scales, e, type) : scales;
 }
 
-MXQ_INLINE void quantize_columns(const struct columns *c, const struct mxq_scale_rule *rule,
-                                 const struct mxq_element_info *e, enum mxq_type type)
+/* Returns amax of the columns `next` bytes further on. */
+MXQ_INLINE vec quantize_columns(const struct columns *c, vec amax, size_t next,
+                                const struct mxq_scale_rule *rule, const struct mxq_element_info *e,
+                                enum mxq_type type)
 {
-    const vec amax = columns_amax(c, type);
     const vec scales = columns_scales(c, amax, rule, e, type);
     const struct pack_group g = pack_group_of(vec_max(scales, vec_set1(scale_low(e))), e);
     const uint32_t outside = scales_outside(scales, e);
     store_scales(c, scales);
-    pack_columns(c, g, e, type);
+    const vec next_amax = pack_columns(c, g, next, e, type);
     if (outside) /* columns of zeros pack right with any scale */
         pack_columns_any(outside & ~vec_mask(vec_eq(amax, vec_set1(0))), c, e, type);
+    return next_amax;
 }
 
 #define COLUMNS_KERNEL(name, element, type)                                                        \
     void name(uint8_t *elements, size_t elements_stride, uint8_t *scale, size_t scale_stride,      \
               const void *x, size_t x_stride, size_t groups, const struct mxq_scale_rule *rule)    \
     {                                                                                              \
+        const size_t step = VEC_LANES * type_bytes(type);                                          \
         struct columns c = {                                                                       \
             x, x_stride * type_bytes(type), elements, elements_stride, scale, scale_stride};       \
-        for (size_t i = 0; i < 16 * groups; i += VEC_LANES) {                                      \
-            quantize_columns(&c, rule, &mxq_elements[element], type);                              \
-            c.x += VEC_LANES * type_bytes(type);                                                   \
+        vec amax = groups ? columns_amax(&c, type) : vec_set1(0);                                  \
+        for (size_t left = 16 / VEC_LANES * groups; left; left--) {                                \
+            amax = quantize_columns(&c, amax, left > 1 ? step : 0, rule, &mxq_elements[element],   \
+                                    type);                                                         \
+            c.x += step;                                                                           \
             c.elements += VEC_LANES * elements_stride;                                             \
             c.scale += VEC_LANES * scale_stride;                                                   \
         }                                                                                          \
