@@ -187,15 +187,18 @@ const char *mxq_cpu_missing(uint32_t level)
 #include <sys/auxv.h>
 
 /* Linux arm64 uapi hwcap.h */
-#define HWCAP_BIT_ASIMD 1
-#define HWCAP2_BIT_BF16 14
+#define HWCAP_BIT_ASIMD   1
+#define HWCAP_BIT_ASIMDDP 20
+#define HWCAP2_BIT_BF16   14
 
 uint32_t mxq_cpu_levels(void)
 {
-    if (!(getauxval(AT_HWCAP) >> HWCAP_BIT_ASIMD & 1))
+    const unsigned long hwcap = getauxval(AT_HWCAP);
+    if (!(hwcap >> HWCAP_BIT_ASIMD & 1))
         return 0;
     const int has_bf16 = getauxval(AT_HWCAP2) >> HWCAP2_BIT_BF16 & 1;
-    return has_bf16 ? MXQ_CPU_NEON | MXQ_CPU_NEONBF16 : MXQ_CPU_NEON;
+    const int has_dots = hwcap >> HWCAP_BIT_ASIMDDP & 1;
+    return has_bf16 && has_dots ? MXQ_CPU_NEON | MXQ_CPU_NEONBF16 : MXQ_CPU_NEON;
 }
 
 const char *mxq_cpu_missing(uint32_t level)
@@ -203,7 +206,7 @@ const char *mxq_cpu_missing(uint32_t level)
     const uint32_t missing = level & ~mxq_cpu_levels();
     return !missing                     ? ""
            : missing & MXQ_CPU_NEON     ? "AdvSIMD"
-           : missing & MXQ_CPU_NEONBF16 ? "FEAT_BF16"
+           : missing & MXQ_CPU_NEONBF16 ? "FEAT_BF16 or FEAT_DotProd"
                                         : "an x86-64 machine";
 }
 

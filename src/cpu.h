@@ -14,7 +14,7 @@
 #define MXQ_CPU_NEON       (UINT32_C(1) << 2) /* Armv8.0 AdvSIMD */
 #define MXQ_CPU_AVX512BF16 (UINT32_C(1) << 3) /* AVX512, and BF16 (Cooper Lake, Zen 4) */
 #define MXQ_CPU_AMX        (UINT32_C(1) << 4) /* AVX512BF16, and AMX-TILE BF16 INT8, with permission */
-#define MXQ_CPU_NEONBF16   (UINT32_C(1) << 5) /* NEON, and FEAT_BF16 */
+#define MXQ_CPU_NEONBF16   (UINT32_C(1) << 5) /* NEON, and FEAT_BF16 and FEAT_DotProd */
 /* clang-format on */
 
 /* What CPUID, XGETBV and the system said: all that the decision depends on.  A made-up one tests it. */

@@ -166,7 +166,7 @@ typedef void mxq_measure_fn(struct mxq_sums *sums, const void *x, const float *y
  *   compute   x, for each sub-block of a row     w, for each sub-block of a panel
  *   F32       32 F32                             [32 k][16 n] F32
  *   BF16      32 BF16                            [16 pairs of k][16 n][2] BF16
- *   INT8      32 bytes: integer + 128            [8 quads of k][16 n][4] int8
+ *   INT8      32 bytes: integer + 128, not 0     [8 quads of k][16 n][4] int8
  *             1 F32 factor                       16 int32: -128 * sum of the int8 over k, for each n
  *                                                16 F32 factors
  *                                                or, as mxq_tile.w_bytes tells,

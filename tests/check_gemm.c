@@ -407,8 +407,10 @@ static void fill_integer_y(struct check *c, float *y, size_t values)
 
 static void fill_x_integers(struct check *c, enum extent extent, int bits, unsigned char *x)
 {
-    for (size_t k = 0; k < MXQ_BLOCK; k++)
-        x[k] = some_integer(c, extent, 128);
+    for (size_t k = 0; k < MXQ_BLOCK; k++) {
+        const uint8_t any = some_integer(c, extent, 128);
+        x[k] = any ? any : 1; /* no -128 */
+    }
     store_factor(c, x + MXQ_BLOCK, bits);
 }
 

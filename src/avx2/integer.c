@@ -74,8 +74,6 @@ GEMM_KERNEL(mxq_gemm_int8_avx2)
 
 /* -------------------------------------------- Panels ------------------------------------------- */
 
-#define PANEL_PREFETCH 4096 /* few rows leave no time to bring more than that */
-
 MXQ_INLINE void store_widened(unsigned char *w, __m128i bytes)
 {
     vec_store(w, _mm256_cvtepi8_epi16(bytes));

@@ -54,8 +54,6 @@ GEMM_KERNEL(mxq_gemm_int8_avx512)
 
 /* -------------------------------------------- Panels ------------------------------------------- */
 
-#define PANEL_PREFETCH 4096 /* few rows leave no time to bring more than that */
-
 /* [2 pairs][16 n][2] bytes to [16 n][4]. */
 MXQ_INLINE vec load_int8_quad(const uint8_t *p)
 {

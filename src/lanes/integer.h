@@ -20,7 +20,9 @@
 #define AT_X_FACTOR  (X_BYTES - sizeof(float))
 #define AT_W_FACTORS (W_BYTES - MXQ_PANEL * sizeof(float))
 #define VEC_BYTES    (VEC_LANES * sizeof(float))
-#define TILE_SUMS    (GEMM_ROWS * SUM_PANELS * DOT_VECTORS)
+/* What panels ask for ahead: few rows leave no time to bring more. */
+#define PANEL_PREFETCH 4096
+#define TILE_SUMS      (GEMM_ROWS * SUM_PANELS * DOT_VECTORS)
 
 /* sums += the products of a sub-block.  Sums of a row lie side by side. */
 MXQ_INLINE void add_products(vec *sums, const unsigned char *x, size_t x_stride,

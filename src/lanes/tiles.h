@@ -48,6 +48,8 @@ MXQ_INLINE void gemm_rows(float *y, size_t y_stride, const unsigned char *x, siz
         GEMM_TILE(2);
 #if GEMM_ROWS > 3
         GEMM_TILE(3);
+#endif
+#if GEMM_ROWS > 4
         GEMM_TILE(4);
         GEMM_TILE(5);
 #endif

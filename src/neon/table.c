@@ -33,12 +33,12 @@ const struct mxq_kernels mxq_kernels_neon = {
     .panel[MXQ_PACKED_NVFP4][MXQ_BF16]        = mxq_panel_f32_nvfp4_neon,
     .panel[MXQ_PACKED_INT8][MXQ_F32]          = mxq_panel_f32_int8_neon,
     .panel[MXQ_PACKED_INT8][MXQ_BF16]         = mxq_panel_f32_int8_neon,
-    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_scalar,
-    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_scalar,
+    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_neon,
+    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_neon,
 
     .gemm[MXQ_F32]                            = mxq_gemm_f32_neon,
     .gemm[MXQ_BF16]                           = mxq_gemm_f32_neon,
-    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_scalar,
+    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_neon,
 
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_F32]     = mxq_gemm_f32_e4m3_neon,
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_BF16]    = mxq_gemm_f32_e4m3_neon,
@@ -60,5 +60,6 @@ const struct mxq_kernels mxq_kernels_neon = {
     /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
     .tile[MXQ_BF16]         = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   2,    2,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
 };
 /* clang-format on */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.c -- the neonbf16 row of the kernel matrix: neon, with a BF16 GEMM.
  *
- * FEAT_BF16 multiplies BF16 and converts to it: nothing that the other families need, so they are neon's.
+ * FEAT_BF16 multiplies BF16 and converts to it, FEAT_DotProd multiplies bytes: nothing that the other families
+ * need, so they are neon's.
  *
  * Its unit does not flush.  BFMLALB and BFMLALT, says the Arm manual, are fused and honour all control
  * bits of FPCR that apply to F32 arithmetic, and the entry points set those to nearest even without
@@ -39,12 +40,12 @@ const struct mxq_kernels mxq_kernels_neonbf16 = {
     .panel[MXQ_PACKED_NVFP4][MXQ_BF16]        = mxq_panel_bf16_nvfp4_neonbf16,
     .panel[MXQ_PACKED_INT8][MXQ_F32]          = mxq_panel_f32_int8_neon,
     .panel[MXQ_PACKED_INT8][MXQ_BF16]         = mxq_panel_bf16_int8_neonbf16,
-    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_scalar,
-    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_scalar,
+    .panel[MXQ_PACKED_E2M1][MXQ_COMPUTE_INT8] = mxq_panel_int8_e2m1_neon,
+    .panel[MXQ_PACKED_INT8][MXQ_COMPUTE_INT8] = mxq_panel_int8_int8_neon,
 
     .gemm[MXQ_F32]                            = mxq_gemm_f32_neon,
     .gemm[MXQ_BF16]                           = mxq_gemm_bf16_neonbf16,
-    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_scalar,
+    .gemm[MXQ_COMPUTE_INT8]                   = mxq_gemm_int8_neonbf16,
 
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_F32]     = mxq_gemm_f32_e4m3_neon,
     .gemm_fused[MXQ_PACKED_E4M3][MXQ_BF16]    = mxq_gemm_f32_e4m3_neon,
@@ -66,5 +67,6 @@ const struct mxq_kernels mxq_kernels_neonbf16 = {
     /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
     .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
     .tile[MXQ_BF16]         = {  64,  1024,  3,    1,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   4,    2,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
 };
 /* clang-format on */
