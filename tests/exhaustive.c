@@ -5,6 +5,7 @@
  *   quantize_<element>_f32  every F32 in a block with an anchor that keeps the scale at 127
  *   scale_e8m0              every amax under every mode of every element, likewise
  *   divide                  by every significand, what lies on both sides of all boundaries between codes
+ *   divide_bf16 <element>   by every significand, every significand of BF16
  *
  * The only argument is a pattern for the names of sweeps, such as 'scale_e8m0 e5m2 *'; default: all.
  * Threads take chunks from one counter; every value is looked at once for each subject. */
@@ -192,6 +193,34 @@ static void step_divide(struct sweep *s, uint64_t chunk)
         }
 }
 
+/* For each divisor the 128 significands of BF16 times eight powers of two: the quotients are below 2^8. */
+static void step_divide_bf16(struct sweep *s, uint64_t chunk)
+{
+    float divisor[CHUNK_DIVISORS], quotient[CHUNK];
+    uint32_t x[CHUNK];
+    uint16_t narrow[CHUNK];
+    uint8_t unit[CHUNK_BLOCKS], expected[CHUNK], got[CHUNK];
+    const struct mxq_factors by = {divisor, DIVISOR_SHIFT, 1, 0x3F800000, 0x3FFFFFFF};
+    memset(unit, 127, sizeof unit);
+    for (uint32_t d = 0; d < CHUNK_DIVISORS; d++) {
+        const uint32_t bits = 0x3F800000 | ((uint32_t)chunk * CHUNK_DIVISORS + d);
+        memcpy(&divisor[d], &bits, sizeof bits);
+    }
+    for (uint32_t i = 0; i < CHUNK; i++) {
+        float value;
+        x[i] = (i & 1) << 31 | (0x3F800000 + ((i & 1023) << 16));
+        narrow[i] = (uint16_t)(x[i] >> 16);
+        memcpy(&value, &x[i], sizeof value);
+        quotient[i] = value / divisor[i >> DIVISOR_SHIFT];
+    }
+    mxq_kernels_scalar.pack[s->element][MXQ_F32](expected, quotient, unit, CHUNK_BLOCKS);
+    for (size_t row = 0; mxq_rows[row] != &mxq_kernels_scalar; row++)
+        if (is_runnable(mxq_rows[row])) {
+            mxq_rows[row]->pack_by[s->element][MXQ_BF16](got, narrow, &by, CHUNK_BLOCKS, 0);
+            compare(s, row, x, got, expected, 8);
+        }
+}
+
 /* -------------------------------------------- Sweeps ------------------------------------------ */
 
 static void *work(void *argument)
@@ -276,6 +305,12 @@ int main(int argc, char **argv)
         failed += run_element((enum mxq_element)element);
     failed +=
         run("divide", MXQ_INT8, MXQ_SCALE_RCEIL, step_divide, (UINT64_C(1) << 23) / CHUNK_DIVISORS);
+    for (int element = MXQ_E4M3; element <= MXQ_E5M2; element++) {
+        char name[64];
+        snprintf(name, sizeof name, "divide_bf16 %s", mxq_elements[element].name);
+        failed += run(name, (enum mxq_element)element, MXQ_SCALE_RCEIL, step_divide_bf16,
+                      (UINT64_C(1) << 23) / CHUNK_DIVISORS);
+    }
     printf("%d sweeps, %d failed, %.0f s in all\n", ran, failed, now() - begin);
     return failed || !ran;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* factor.c -- packing, unpacking and scaling by the scales of blocks, AVX-512 column. */
-#include "avx512/vec.h"
+#include "avx512/significand.h"
 
 #include "lanes/factor.h"
 

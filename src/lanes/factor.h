@@ -5,6 +5,12 @@
  *   vec_factors(factor, i)   the factors of values i .. i + VEC_LANES - 1, one for each 8
  *   vec_fms_ps(a, b, c)      a * b - c in F32, rounded once
  *   vec_load_half(p)         VEC_LANES / 2 lanes, twice
+ *
+ * and, with VEC_TABLE_SHIFT, tables for what has one factor for 2^VEC_TABLE_SHIFT values:
+ *
+ *   vec_has_table(e, type)   whether there is one for an element and a type of values
+ *   vec_table_of(d, inverse, e), vec_pack_by_table(elements, x, table, e)
+ *                            the table of a divisor; FACTOR_STEP values packed by it, or 0
  *   vec_nans(v)              other than 0 if a lane of four vectors is a NaN
  *
  * NaNs, which have codes and bits of their own, are looked for at the end of a piece: one that met any is done
@@ -116,6 +122,13 @@ struct divisors {
     float value[FACTOR_PIECE / 8], inverse[FACTOR_PIECE / 8], minus_inverse[FACTOR_PIECE / 8];
 };
 
+MXQ_INLINE uint32_t bits_of_factor(const float *factor)
+{
+    uint32_t bits;
+    memcpy(&bits, factor, sizeof bits);
+    return bits;
+}
+
 /* What is known of divisors. */
 enum division { DIVISION_EXTREME, DIVISION_ORDINARY, DIVISION_BOUNDED };
 
@@ -148,41 +161,68 @@ MXQ_INLINE enum division invert(struct divisors *d, const struct mxq_factors *by
                                     : DIVISION_BOUNDED;
 }
 
-/* Packs a multiple of FACTOR_STEP values as if there were no NaN, and returns whether there was one.  Divides
- * by d, or, where that is NULL, multiplies.  Bounded quotients need no clamp, and no look for NaNs. */
+/* Packs the FACTOR_STEP values from value `i` on as if there were no NaN, and returns whether there was one, as
+ * other than 0.  Divides by d, or, where that is NULL, multiplies.  Bounded quotients need no clamp, and no look for
+ * NaNs. */
+MXQ_INLINE uint32_t pack_step_by(uint8_t *elements, const void *x, struct mxq_factors by,
+                                 const struct divisors *d, size_t i, size_t ahead,
+                                 const struct mxq_element_info *e, enum mxq_type type,
+                                 const enum factor_pace pace, const int is_bounded)
+{
+    const struct pack_group g = pack_group_of(vec_set1(127), e);
+    vec value[4], t[4], bias[4];
+    UNROLL for (size_t k = 0; k < 4; k++)
+    {
+        const size_t at = i + k * VEC_LANES;
+        const vec_ps wide = vec_as_ps(load_wide(x, at, type));
+        /* Without `ahead` it is what was just loaded. */
+        if (k * VEC_LANES * type_bytes(type) % 64 == 0)
+            prefetch_at(x, at * type_bytes(type) + ahead);
+        if (d) {
+            const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, i, k, pace));
+            const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, i, k, pace), wide);
+            const vec_ps minus = factors_of(d->minus_inverse, by.shift, i, k, pace);
+            value[k] = vec_of_ps(vec_fma_ps(rest, minus, q));
+        } else {
+            value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, i, k, pace)));
+        }
+        t[k] = is_bounded ? rounded_sum(value[k], g.rounding, e) : clamped_sum(value[k], g, e);
+        bias[k] = g.bias;
+    }
+    vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
+    return is_bounded ? 0 : vec_nans(value);
+}
+
 MXQ_INLINE int pack_values_by(uint8_t *elements, const void *x, struct mxq_factors by,
                               const struct divisors *d, size_t values, size_t ahead,
                               const struct mxq_element_info *e, enum mxq_type type,
                               const enum factor_pace pace, const int is_bounded)
 {
-    const struct pack_group g = pack_group_of(vec_set1(127), e);
     uint32_t nans = 0;
-    for (size_t i = 0; i < values; i += FACTOR_STEP) {
-        vec value[4], t[4], bias[4];
-        UNROLL for (size_t k = 0; k < 4; k++)
-        {
-            const size_t at = i + k * VEC_LANES;
-            const vec_ps wide = vec_as_ps(load_wide(x, at, type));
-            /* Without `ahead` it is what was just loaded. */
-            if (k * VEC_LANES * type_bytes(type) % 64 == 0)
-                prefetch_at(x, at * type_bytes(type) + ahead);
-            if (d) {
-                const vec_ps q = vec_mul_ps(wide, factors_of(d->inverse, by.shift, i, k, pace));
-                const vec_ps rest = vec_fms_ps(q, factors_of(d->value, by.shift, i, k, pace), wide);
-                const vec_ps minus = factors_of(d->minus_inverse, by.shift, i, k, pace);
-                value[k] = vec_of_ps(vec_fma_ps(rest, minus, q));
-            } else {
-                value[k] = vec_of_ps(vec_mul_ps(wide, factors_of(by.value, by.shift, i, k, pace)));
-            }
-            t[k] = is_bounded ? rounded_sum(value[k], g.rounding, e) : clamped_sum(value[k], g, e);
-            bias[k] = g.bias;
-        }
-        if (!is_bounded)
-            nans |= vec_nans(value);
-        vec_store_codes(elements + packed_bytes(i, e), t, value, bias, e, MXQ_F32);
-    }
+    for (size_t i = 0; i < values; i += FACTOR_STEP)
+        nans |= pack_step_by(elements, x, by, d, i, ahead, e, type, pace, is_bounded);
     return nans != 0;
 }
+
+#ifdef VEC_TABLE_SHIFT
+/* The same for bounded quotients, with a table for each factor. */
+MXQ_INLINE void pack_values_by_table(uint8_t *elements, const void *x, struct mxq_factors by,
+                                     const struct divisors *d, size_t values, size_t ahead,
+                                     const struct mxq_element_info *e, enum mxq_type type)
+{
+    for (size_t i = 0; i < values;) {
+        const size_t factor = i >> by.shift;
+        const struct vec_table table =
+            vec_table_of(bits_of_factor(d->value + factor), bits_of_factor(d->inverse + factor), e);
+        for (; i < values && i >> by.shift == factor; i += FACTOR_STEP) {
+            const size_t at = i * type_bytes(type);
+            prefetch_lines((const unsigned char *)x + at, FACTOR_STEP * type_bytes(type), ahead);
+            if (!vec_pack_by_table(elements + i, (const unsigned char *)x + at, &table, e))
+                (void)pack_step_by(elements, x, by, d, i, 0, e, type, PACE_STEPS, 1);
+        }
+    }
+}
+#endif
 
 MXQ_INLINE int pack_steps_by(uint8_t *elements, const void *x, struct mxq_factors by,
                              const struct divisors *d, size_t values, size_t ahead,
@@ -191,6 +231,12 @@ MXQ_INLINE int pack_steps_by(uint8_t *elements, const void *x, struct mxq_factor
 {
     const enum factor_pace pace = pace_of(by.shift);
     if (d && division == DIVISION_BOUNDED) {
+#ifdef VEC_TABLE_SHIFT
+        if (vec_has_table(e, type) && by.shift >= VEC_TABLE_SHIFT) {
+            pack_values_by_table(elements, x, by, d, values, ahead, e, type);
+            return 0;
+        }
+#endif
         if (pace == PACE_EIGHTS)
             return pack_values_by(elements, x, by, d, values, ahead, e, type, PACE_EIGHTS, 1);
         if (pace == PACE_VECTORS)
