@@ -449,20 +449,30 @@ MXQ_INLINE void vec_decode_pair(vec_ps even[2], vec_ps odd[2], const uint8_t *p,
     vec_widen_pair(even, odd, vec_load(p), mantissa_bits);
 }
 
-/* Its values are E5M2's too, all of them normal numbers there. */
-#define VEC_E2M1_SHIFT (127 - 15)
+#define VEC_E2M1_SHIFT 0
 
 MXQ_INLINE void vec_decode_pair_e2m1(vec_ps even[2], vec_ps odd[2], const uint8_t *p)
 {
-    const __m128i e5m2 =
-        _mm_setr_epi8(0x00, 0x38, 0x3C, 0x3E, 0x40, 0x42, 0x44, 0x46, (char)0x80, (char)0xB8,
-                      (char)0xBC, (char)0xBE, (char)0xC0, (char)0xC2, (char)0xC4, (char)0xC6);
-    const __m128i codes = vec_load_128(p), mask = _mm_set1_epi8(0xF);
-    const __m128i lower = _mm_shuffle_epi8(e5m2, _mm_and_si128(codes, mask));
-    const __m128i upper = _mm_shuffle_epi8(e5m2, _mm_and_si128(_mm_srli_epi16(codes, 4), mask));
-    vec_widen_pair(
-        even, odd,
-        _mm256_setr_m128i(_mm_unpacklo_epi8(lower, upper), _mm_unpackhi_epi8(lower, upper)), 2);
+    /* Both bytes of the BF16. */
+    const vec lower = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0x00, 0x00, (char)0x80, (char)0xC0, 0x00, 0x40, (char)0x80, (char)0xC0, 0x00,
+                      0x00, (char)0x80, (char)0xC0, 0x00, 0x40, (char)0x80, (char)0xC0));
+    const vec upper = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0x00, 0x3F, 0x3F, 0x3F, 0x40, 0x40, 0x40, 0x40, (char)0x80, (char)0xBF,
+                      (char)0xBF, (char)0xBF, (char)0xC0, (char)0xC0, (char)0xC0, (char)0xC0));
+    /* In each 128-bit lane eight n, the even codes and then the odd ones. */
+    const vec twice =
+        _mm256_permute4x64_epi64(_mm256_castsi128_si256(vec_load_128(p)), _MM_SHUFFLE(1, 1, 0, 0));
+    const vec codes =
+        vec_and(_mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 4, 0, 4)), _mm256_set1_epi8(0xF));
+    const vec low = _mm256_shuffle_epi8(lower, codes), high = _mm256_shuffle_epi8(upper, codes);
+    const vec zero = _mm256_setzero_si256();
+    for (int i = 0; i < 2; i++) {
+        const vec bf16 = i ? _mm256_unpackhi_epi8(low, high) : _mm256_unpacklo_epi8(low, high);
+        vec_ps *to = i ? odd : even;
+        to[0] = vec_as_ps(_mm256_unpacklo_epi16(zero, bf16));
+        to[1] = vec_as_ps(_mm256_unpackhi_epi16(zero, bf16));
+    }
 }
 
 MXQ_INLINE void vec_decode_pair_int8(vec_ps even[2], vec_ps odd[2], const uint8_t *p)
