@@ -3,7 +3,10 @@
  *
  * A tile of gemm is 6 rows x 2 panels: 24 chains, 4 operands w and one x are 29 of 32 registers.  Per FMA
  * pipe and cycle it loads less than 12 rows x 1 panel, each x for two products, and that is what decides:
- * both pipes take a VDPBF16PS every cycle, and there are two loads. */
+ * both pipes take a VDPBF16PS every cycle, and there are two loads.
+ *
+ * gemm_fused takes up to 8 rows at once, then of one panel: to decode it again for each four rows costs more than
+ * to load x for one panel alone. */
 #include "avx512bf16/decode.h"
 #include "avx512bf16/dot.h"
 
@@ -11,8 +14,8 @@
 
 #define GEMM_ROWS          6
 #define GEMM_PANELS        2
-#define FUSED_ROWS         4
-#define FUSED_PANELS(rows) ((rows) <= 2 ? 4u : 2u)
+#define FUSED_ROWS         8
+#define FUSED_PANELS(rows) ((rows) <= 2 ? 4u : (rows) <= 4 ? 2u : 1u)
 #define FUSED_SUMS         8
 #define FUSED_X_BYTES      2
 
@@ -66,17 +69,11 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
     const struct decoder decoder = decoder_of(element);
     const size_t operands = LINE_OPERANDS(element), line_k = 2 * operands;
     for (size_t b = 0; b < blocks; b++) {
-        unsigned char values[FUSED_ROWS][X_BLOCK]; /* side by side they need one address */
-        vec_ps chains[2][FUSED_SUMS];              /* even, odd */
-        UNROLL
-        for (size_t r = 0; r < rows; r++)
-            vec_store(values[r], vec_load(x + r * x_stride));
+        vec_ps chains[2][FUSED_SUMS]; /* even, odd */
+        ask_for_scales(w, ahead, panels);
         UNROLL
         for (size_t i = 0; i < rows * panels; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
-        UNROLL
-        for (size_t p = 0; p < panels; p++)
-            ask_for(w.scales + p * w.panel_bytes, ahead.scales);
         for (size_t line = 0; line < MXQ_BLOCK / line_k; line++) {
             vec weight[4][4];
             UNROLL
@@ -90,7 +87,7 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
             for (size_t i = 0; i < operands * rows * panels; i++) {
                 const size_t p = i % panels, operand = i / panels % operands,
                              r = i / panels / operands, sum = r * panels + p;
-                const vec pair = broadcast_pair(values[r] + line * line_k * 2 + 4 * operand);
+                const vec pair = broadcast_pair(x + r * x_stride + line * line_k * 2 + 4 * operand);
                 chains[operand % 2][sum] =
                     dot_pairs(chains[operand % 2][sum], pair, weight[p][operand]);
             }

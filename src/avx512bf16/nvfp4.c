@@ -10,8 +10,8 @@
 
 #include "lanes/panel.h"
 
-#define FUSED_ROWS         4
-#define FUSED_PANELS(rows) ((rows) == 1 ? 4u : 2u)
+#define FUSED_ROWS         8
+#define FUSED_PANELS(rows) ((rows) == 1 ? 4u : (rows) <= 4 ? 2u : 1u)
 #define FUSED_SUMS         8
 #define FUSED_X_BYTES      2
 
@@ -86,7 +86,7 @@ MXQ_INLINE void decode_products(vec w[OPERANDS], const uint8_t *p, const struct 
 }
 
 /* Half a sub-block, of 16 values of k.  Lines of the panels take turns, so that no chain waits for itself. */
-MXQ_INLINE void add_half(vec_ps chains[2][FUSED_SUMS], unsigned char values[FUSED_ROWS][X_BLOCK],
+MXQ_INLINE void add_half(vec_ps chains[2][FUSED_SUMS], const unsigned char *x, size_t x_stride,
                          struct packed_panels w, const struct scales *s, size_t half,
                          struct ahead ahead, const size_t rows, const size_t panels)
 {
@@ -100,7 +100,7 @@ MXQ_INLINE void add_half(vec_ps chains[2][FUSED_SUMS], unsigned char values[FUSE
         UNROLL
         for (size_t j = 0; j < rows * OPERANDS; j++) {
             const size_t r = j / OPERANDS, operand = j % OPERANDS, sum = r * panels + p;
-            const vec pair = broadcast_pair(values[r] + (line * OPERANDS + operand) * 4);
+            const vec pair = broadcast_pair(x + r * x_stride + (line * OPERANDS + operand) * 4);
             chains[operand % 2][sum] = dot_pairs(chains[operand % 2][sum], pair, weight[operand]);
         }
     }
@@ -128,29 +128,23 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
                            const enum mxq_packed_element element)
 {
     for (size_t b = 0; b < blocks; b++) {
-        unsigned char values[FUSED_ROWS][X_BLOCK]; /* side by side they need one address */
-        vec_ps chains[2][FUSED_SUMS];              /* even, odd */
+        vec_ps chains[2][FUSED_SUMS]; /* even, odd */
         struct scales s[4];
-        UNROLL
-        for (size_t p = 0; p < panels; p++)
-            ask_for(w.scales + p * w.panel_bytes, ahead.scales);
-        UNROLL
-        for (size_t r = 0; r < rows; r++)
-            vec_store(values[r], vec_load(x + r * x_stride));
+        ask_for_scales(w, ahead, panels);
         UNROLL
         for (size_t i = 0; i < rows * panels; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();
         UNROLL
         for (size_t p = 0; p < panels; p++)
             s[p] = load_scales(w.scales + p * w.panel_bytes);
-        add_half(chains, values, w, s, 0, ahead, rows, panels);
+        add_half(chains, x, x_stride, w, s, 0, ahead, rows, panels);
         UNROLL
         for (size_t p = 0; p < panels; p++) {
             const vec first = s[p].power;
             s[p] = load_scales(w.scales + p * w.panel_bytes + MXQ_PANEL);
             scale_chains(chains, quotient(first, s[p].power), p, rows, panels);
         }
-        add_half(chains, values, w, s, 1, ahead, rows, panels);
+        add_half(chains, x, x_stride, w, s, 1, ahead, rows, panels);
         UNROLL
         for (size_t i = 0; i < rows * panels; i++) {
             float *to = y + i / panels * y_stride + i % panels * MXQ_PANEL;

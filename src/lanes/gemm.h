@@ -149,9 +149,7 @@ MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, si
         float values[FUSED_ROWS][MXQ_BLOCK];
         vec_ps chains[2][FUSED_SUMS]; /* even, odd */
         load_rows(values, x, x_stride, rows, FUSED_X_SHIFT(element));
-        UNROLL
-        for (size_t p = 0; p < panels; p++)
-            ask_for(w.scales + p * w.panel_bytes, ahead.scales);
+        ask_for_scales(w, ahead, panels);
         UNROLL
         for (size_t i = 0; i < rows * panels * V; i++)
             chains[0][i] = chains[1][i] = vec_zero_ps();

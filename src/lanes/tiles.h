@@ -84,6 +84,13 @@ MXQ_INLINE void ask_for(const uint8_t *p, size_t bytes)
     __builtin_prefetch((const void *)((uintptr_t)p + bytes));
 }
 
+MXQ_INLINE void ask_for_scales(struct packed_panels w, struct ahead ahead, const size_t panels)
+{
+    UNROLL
+    for (size_t p = 0; p < panels; p++)
+        ask_for(w.scales + p * w.panel_bytes, ahead.scales);
+}
+
 MXQ_INLINE void fused_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                            struct packed_panels w, size_t blocks, struct ahead ahead,
                            const size_t rows, const size_t panels,
@@ -149,6 +156,12 @@ MXQ_INLINE void fused_rows(float *y, size_t y_stride, const unsigned char *x, si
 #if FUSED_ROWS > 2
             FUSED_TILE(3);
             FUSED_TILE(4);
+#endif
+#if FUSED_ROWS > 4
+            FUSED_TILE(5);
+            FUSED_TILE(6);
+            FUSED_TILE(7);
+            FUSED_TILE(8);
 #endif
         }
         y += some * y_stride;
