@@ -3,14 +3,13 @@
  *
  * One tile step is one sub-block in the canonical order: rows of x are tile A as they lie in memory, a
  * sub-block of a panel is tile B, and y itself is tile C. */
-#define B_ROWS 16
+#define B_ROWS       16
+#define DOT(c, a, b) tile_dot(c, a, b)
 
 #include "amx/gemm.h"
 
 #define X_BLOCK A_BYTES /* bytes of a sub-block of a row of x */
 #define W_BLOCK B_BYTES /* bytes of a sub-block of a panel */
-
-#define DOT(c, a, b) tile_dot(c, a, b)
 
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,
                           const unsigned char *w, size_t w_stride, size_t blocks, size_t rows,
@@ -18,7 +17,6 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
 {
     (void)rows; /* configured */
     float *y1 = y + TILE_ROWS * y_stride;
-    const unsigned char *x1 = x + TILE_ROWS * x_stride, *w1 = w + w_stride;
     const size_t stride = y_stride * sizeof(float);
     LOAD(C00, y, stride);
     if (panels > 1)
@@ -27,21 +25,8 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
         LOAD(C10, y1, stride);
     if (halves > 1 && panels > 1)
         LOAD(C11, y1 + MXQ_PANEL, stride);
-    for (size_t b = 0; b < blocks; b++) {
-        LOAD(B0, w + b * W_BLOCK, TILE_BYTES);
-        LOAD(A0, x + b * X_BLOCK, x_stride);
-        DOT(C00, A0, B0);
-        if (panels > 1) {
-            LOAD(B1, w1 + b * W_BLOCK, TILE_BYTES);
-            DOT(C01, A0, B1);
-        }
-        if (halves > 1) {
-            LOAD(A1, x1 + b * X_BLOCK, x_stride);
-            DOT(C10, A1, B0);
-        }
-        if (halves > 1 && panels > 1)
-            DOT(C11, A1, B1);
-    }
+    for (size_t b = 0; b < blocks; b++)
+        multiply_block(x + b * X_BLOCK, x_stride, w + b * W_BLOCK, w_stride, halves, panels);
     STORE(C00, y, stride);
     if (panels > 1)
         STORE(C01, y + MXQ_PANEL, stride);

@@ -3,7 +3,8 @@
  * product into two by two tiles of y, 32 rows x 2 panels, which load four tiles for four products, half of what
  * the load ports have time for.
  *
- * The including file defines B_ROWS, the rows of tile B for a sub-block, and gemm_tile as declared below.
+ * The including file defines B_ROWS, the rows of tile B for a sub-block, DOT(c, a, b), the instruction, and
+ * gemm_tile as declared below.
  *
  * Tiles are the thread's, and other libraries use them too: some configure a thread once and never look
  * again.  So a kernel loads its own configuration on entry, and on return puts back the one it found, or
@@ -34,6 +35,25 @@
 /* The macros of tile.h paste a tile's number. */
 #define LOAD(t, p, stride)  tile_load(t, p, stride)
 #define STORE(t, p, stride) tile_store(t, p, stride)
+
+/* One sub-block: C += A . B. */
+MXQ_INLINE void multiply_block(const unsigned char *x, size_t x_stride, const unsigned char *w,
+                               size_t w_stride, const int halves, const int panels)
+{
+    LOAD(B0, w, TILE_BYTES);
+    LOAD(A0, x, x_stride);
+    DOT(C00, A0, B0);
+    if (panels > 1) {
+        LOAD(B1, w + w_stride, TILE_BYTES);
+        DOT(C01, A0, B1);
+    }
+    if (halves > 1) {
+        LOAD(A1, x + TILE_ROWS * x_stride, x_stride);
+        DOT(C10, A1, B0);
+    }
+    if (halves > 1 && panels > 1)
+        DOT(C11, A1, B1);
+}
 
 /* Rows of x, 1 .. 16 in one half or 17 .. 32 in two, times panels of w.  halves and panels are constants. */
 MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, size_t x_stride,

@@ -14,7 +14,8 @@
  *
  * (Counted for Intel's Sapphire Rapids from its documentation; not measured.  VPDPBUSD takes 16 times 4 cycles for
  * what a tile step does.) */
-#define B_ROWS 8
+#define B_ROWS       8
+#define DOT(c, a, b) tile_dot_bytes(c, a, b)
 
 #include "avx512/quads.h"
 #include "avx512/vec.h"
@@ -22,8 +23,7 @@
 
 #include "amx/gemm.h"
 
-#define ZERO(t)      tile_zero(t)
-#define DOT(c, a, b) tile_dot_bytes(c, a, b)
+#define ZERO(t) tile_zero(t)
 
 #define DOT_ROW ((size_t)4 * MXQ_PANEL) /* bytes */
 
@@ -46,24 +46,6 @@ MXQ_INLINE void zero_tiles(const int halves, const int panels)
         ZERO(C10);
     if (halves > 1 && panels > 1)
         ZERO(C11);
-}
-
-MXQ_INLINE void multiply_block(const unsigned char *x, size_t x_stride, const unsigned char *w,
-                               size_t w_stride, const int halves, const int panels)
-{
-    LOAD(B0, w, TILE_BYTES);
-    LOAD(A0, x, x_stride);
-    DOT(C00, A0, B0);
-    if (panels > 1) {
-        LOAD(B1, w + w_stride, TILE_BYTES);
-        DOT(C01, A0, B1);
-    }
-    if (halves > 1) {
-        LOAD(A1, x + TILE_ROWS * x_stride, x_stride);
-        DOT(C10, A1, B0);
-    }
-    if (halves > 1 && panels > 1)
-        DOT(C11, A1, B1);
 }
 
 MXQ_INLINE void store_dots(struct dots *d, const int halves, const int panels)
