@@ -291,8 +291,9 @@ struct mxq_tile {
     uint16_t w_bytes; /* of a sub-block of a panel: 2048, 1024, 640 or 1088 */
     uint8_t rows;     /* a multiple of so many keeps gemm at its best */
     uint8_t panels;   /* what one call of gemm may take, 1 .. MXQ_TILE_PANELS */
-    uint8_t blocks;   /* sub-blocks to unpack at once, so that they stay in L1 */
-    uint8_t flushes;  /* 1: what is below 2^-126 counts as zero; 2: in y too */
+    uint8_t blocks;   /* sub-blocks to unpack at once, so that they stay in L1, */
+    uint8_t few_blocks; /* and for few rows, of codes of a byte; of half a byte twice as many */
+    uint8_t flushes;    /* 1: what is below 2^-126 counts as zero; 2: in y too */
     uint8_t k_order[4]; /* position i of four BF16 values holds k = k_order[i] */
     uint8_t fused_rows; /* up to so many rows gemm_fused is the faster one, */
     uint8_t fused;      /* of this compute type: the slots of MXQ_BF16 hold it; INT8 has none */

@@ -22,6 +22,7 @@
 #define TASK_COLS   ((size_t)TASK_PANELS * MXQ_PANEL)
 /* A task whose x has so many bytes a sub-block keeps its sums, which are small beside its x, for all of k. */
 #define WHOLE_BYTES ((size_t)24 << 10)
+#define FEW_ROWS    32
 #define STACK_ROWS  32 /* rows of a task that keeps its sums on the stack, at most */
 #define GROUP_ROWS  64 /* and whose groups are summed at a time */
 
@@ -343,13 +344,23 @@ static void multiply_from_registers(struct matmul *c)
     mxq_for_each_task(c->parallel, cut(c, STACK_ROWS), stack_task, c);
 }
 
+/* Sub-blocks to unpack at once: whole groups; short pieces for few rows, whose work would leave the memory
+ * idle. */
+static size_t blocks_at_once(const struct matmul *c)
+{
+    const struct mxq_tile *tile = tile_of(c);
+    const size_t few = (size_t)tile->few_blocks * MXQ_PANEL_ELEMENTS / c->w.element_bytes;
+    const size_t blocks = c->m <= FEW_ROWS ? smaller(few, tile->blocks) : tile->blocks;
+    return is_grouped(c) ? blocks / c->group * c->group : blocks;
+}
+
 /* For a slab of y: tasks over all of k, or, for a part of k after the other, tasks over that. */
 static void multiply_from_l1(struct matmul *c)
 {
     const struct mxq_tile *tile = tile_of(c);
     const size_t panels = slab_cols(c->m, c->n) / MXQ_PANEL;
     c->panel = mxq_w_is_ordinary(&c->w) ? c->row->panel[c->w.layout.element][c->x.compute] : NULL;
-    c->blocks_at_once = is_grouped(c) ? tile->blocks / c->group * c->group : tile->blocks;
+    c->blocks_at_once = blocks_at_once(c);
     for (c->slab_panel = 0; c->slab_panel < c->w.panel_count; c->slab_panel += panels) {
         c->slab_panels = smaller(panels, c->w.panel_count - c->slab_panel);
         const size_t tasks = cut(c, tile->task_rows);

@@ -256,7 +256,7 @@ static void test_tiles(void **state)
                           (tile->x_bytes == 2 * MXQ_BLOCK && compute == MXQ_BF16));
             assert_true(compute == MXQ_COMPUTE_INT8 || tile->w_bytes == MXQ_PANEL * tile->x_bytes);
             assert_true(tile->rows >= 1 && tile->panels >= 1 && tile->panels <= MXQ_TILE_PANELS);
-            assert_true(tile->blocks >= 1);
+            assert_true(tile->blocks >= 4 && tile->few_blocks >= 4); /* a group of 128 values */
             assert_true((size_t)tile->panels * tile->blocks * tile->w_bytes <= MXQ_TILE_BYTES);
             unsigned seen = 0;
             for (size_t k = 0; k < 4; k++)

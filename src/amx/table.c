@@ -58,9 +58,9 @@ const struct mxq_kernels mxq_kernels_amx = {
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
-    /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
-    .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
-    .tile[MXQ_BF16]         = {  64,  1024,  32,   2,      16,     2,       {0, 1, 2, 3},  4, MXQ_F32, 512 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   32,   2,      16,     0,       {0, 1, 2, 3},  4, MXQ_F32, 512 },
+    /*                           x,   w bytes rows  panels  blocks  few  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      8,   0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    .tile[MXQ_BF16]         = {  64,  1024,  32,   2,      16,     16,  2,       {0, 1, 2, 3},  4, MXQ_F32, 512 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   32,   2,      16,     16,  0,       {0, 1, 2, 3},  4, MXQ_F32, 512 },
 };
 /* clang-format on */

@@ -58,9 +58,9 @@ const struct mxq_kernels mxq_kernels_avx2 = {
     .output[MXQ_F16]                = mxq_output_f16_avx2,
 
     /* Without a BF16 unit F32 is the faster one for BF16 values too: their slots hold the F32 kernels. */
-    /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
-    .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
-    .tile[MXQ_BF16]         = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  1088,  6,    2,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    /*                           x,   w bytes rows  panels  blocks  few  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      8,   0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
+    .tile[MXQ_BF16]         = {  128, 2048,  3,    1,      8,      8,   0,       {0, 1, 2, 3},  4, MXQ_F32, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  1088,  6,    2,      8,      4,   0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
 };
 /* clang-format on */

@@ -58,9 +58,9 @@ const struct mxq_kernels mxq_kernels_avx512bf16 = {
     .output[MXQ_BF16]               = mxq_output_bf16_avx512,
     .output[MXQ_F16]                = mxq_output_f16_avx512,
 
-    /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
-    .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
-    .tile[MXQ_BF16]         = {  64,  1024,  6,    2,      8,      1,       {2, 0, 3, 1},  8, MXQ_BF16, 192 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   6,    2,      16,     0,       {0, 1, 2, 3},  4, MXQ_F32, 528 },
+    /*                           x,   w bytes rows  panels  blocks  few  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]          = {  128, 2048,  6,    2,      8,      8,   0,       {0, 1, 2, 3},  16, MXQ_F32, 192 },
+    .tile[MXQ_BF16]         = {  64,  1024,  6,    2,      8,      8,   1,       {2, 0, 3, 1},  8, MXQ_BF16, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   6,    2,      16,     4,   0,       {0, 1, 2, 3},  3, MXQ_F32, 528 },
 };
 /* clang-format on */

@@ -57,9 +57,9 @@ const struct mxq_kernels mxq_kernels_neon = {
     .output[MXQ_BF16]               = mxq_output_bf16_neon,
     .output[MXQ_F16]                = mxq_output_f16_neon,
 
-    /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
-    .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
-    .tile[MXQ_BF16]         = {  128, 2048,  3,    1,      8,      0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   2,    2,      16,     0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    /*                           x,   w bytes rows  panels  blocks  few  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]          = {  128, 2048,  3,    1,      8,      8,   0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    .tile[MXQ_BF16]         = {  128, 2048,  3,    1,      8,      8,   0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   2,    2,      16,     16,  0,       {0, 1, 2, 3},  2, MXQ_F32, 192 },
 };
 /* clang-format on */

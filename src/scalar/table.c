@@ -57,9 +57,9 @@ const struct mxq_kernels mxq_kernels_scalar = {
     .output[MXQ_BF16]               = mxq_output_bf16_scalar,
     .output[MXQ_F16]                = mxq_output_f16_scalar,
 
-    /*                           x,  w bytes  rows  panels  blocks  flushes  k order        fused rows, of    task rows */
-    .tile[MXQ_F32]          = {  128, 2048,  1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_F32, 128 },
-    .tile[MXQ_BF16]         = {  64,  1024,  1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_BF16, 128 },
-    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   1,    1,      4,      0,       {0, 1, 2, 3},  1, MXQ_F32, 128 },
+    /*                           x,   w bytes rows  panels  blocks  few  flushes  k order        fused rows, of    task rows */
+    .tile[MXQ_F32]          = {  128, 2048,  1,    1,      4,      4,   0,       {0, 1, 2, 3},  1, MXQ_F32, 128 },
+    .tile[MXQ_BF16]         = {  64,  1024,  1,    1,      4,      4,   0,       {0, 1, 2, 3},  1, MXQ_BF16, 128 },
+    .tile[MXQ_COMPUTE_INT8] = {  36,  640,   1,    1,      4,      4,   0,       {0, 1, 2, 3},  1, MXQ_F32, 128 },
 };
 /* clang-format on */
