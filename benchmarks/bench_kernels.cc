@@ -269,7 +269,7 @@ static auto bind(mxq_columns_fn *kernel, const slot &s, size_t blocks)
     return [=, elements = static_cast<uint8_t *>(output()), scale = scale_output(),
             x = wide_values(s.type()), stride = s.code_bytes(),
             rule = mxq_scale_rule(s.element(), MXQ_SCALE_RCEIL)] {
-        kernel(elements, stride, scale, 1, x, blocks, blocks / 16, &rule);
+        kernel(elements, stride, scale, 1, x, blocks, blocks / 16, &rule, nullptr);
     };
 }
 

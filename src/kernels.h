@@ -75,12 +75,20 @@ typedef void mxq_unpack_fn(void *y, const uint8_t *elements, const uint8_t *scal
 typedef void mxq_quantize_fn(uint8_t *elements, uint8_t *scale, const void *x, size_t blocks,
                              const struct mxq_scale_rule *rule, size_t ahead);
 
+/* Rows, `stride_bytes` apart, of `row_lines` lines of 64 bytes, that will be read soon: they need not be
+ * there.  `lines` of them are asked for with every 16 columns that are worked on; of lines and row_lines, both
+ * multiples of 4, one divides the other. */
+struct mxq_ahead {
+    const void *first;
+    size_t stride_bytes, row_lines, lines;
+};
+
 /* The same down the columns of 32 rows of x, `x_stride` values apart, for 16 * groups columns: column c
  * is one block, whose codes go to elements + c * elements_stride and whose scale to
- * scale[c * scale_stride]; both strides in bytes. */
+ * scale[c * scale_stride]; both strides in bytes.  `ahead` may be NULL. */
 typedef void mxq_columns_fn(uint8_t *elements, size_t elements_stride, uint8_t *scale,
                             size_t scale_stride, const void *x, size_t x_stride, size_t groups,
-                            const struct mxq_scale_rule *rule);
+                            const struct mxq_scale_rule *rule, const struct mxq_ahead *ahead);
 
 /* Adds 1 to scale[b], which is below 254, if the sum of (x - decode(pack(x)))^2 over the block, in F64 and
  * index order, is smaller with scale[b] + 1; a tie keeps scale[b].  Differences are those of the exact

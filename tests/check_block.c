@@ -134,8 +134,11 @@ static void fill_columns(struct check *c, enum fill fill, const struct fill_targ
 static void call_columns(const struct check *c, const struct mxq_kernels *row, void *const *data,
                          size_t blocks)
 {
+    /* Beyond x is no memory. */
+    const struct mxq_ahead ahead = {data[2], c->shape.x_stride, 8, 4};
     row->columns[c->element][c->type](data[0], c->shape.y_stride, data[1], c->shape.w_stride,
-                                      data[2], c->shape.x_stride, blocks, &c->rule);
+                                      data[2], c->shape.x_stride, blocks, &c->rule,
+                                      blocks % 2 ? &ahead : NULL);
 }
 
 void check_columns(struct check *c)

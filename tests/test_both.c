@@ -9,7 +9,7 @@
 
 #define BLANK       0xAA
 #define MOST_VALUES (size_t)600000
-#define MOST_BYTES  (8 * MOST_VALUES)
+#define MOST_BYTES  (8 * MOST_VALUES) /* of elements; those of test_large() fit */
 
 static int failed;
 
@@ -31,7 +31,7 @@ struct output {
 
 static void *allocate(size_t bytes)
 {
-    void *memory = malloc(bytes);
+    void *memory = aligned_alloc(64, bytes);
     if (!memory) {
         perror("test_both");
         exit(99);
@@ -210,6 +210,53 @@ static void test_all_formats(const struct mxq_parallel *parallel, uint64_t cases
     failed |= tally_end(&t);
 }
 
+/* What makes a row of elements a multiple of 64 bytes. */
+static size_t line_gap(const struct mxq_format *f, size_t cols)
+{
+    return (64 - cols * (f->element == MXQ_E2M1 ? 4 : 8) / 8 % 64) % 64;
+}
+
+/* A matrix that is too large for the caches: its elements are written past them, where lines allow it. */
+static void test_large(const struct mxq_parallel *parallel)
+{
+    enum { ROWS = 2080, COLS = 2112 };
+    struct tally t = {"beyond the caches", 0, 0};
+    struct random r = {random_hash("beyond the caches")};
+    uint16_t *x = allocate(2 * ROWS * COLS * sizeof *x), *y = x + ROWS * COLS;
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        x[i] = (uint16_t)(random_u32(&r) & 0xBFFF);
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t col = 0; col < COLS; col++)
+            y[col * ROWS + row] = x[row * COLS + col];
+    const struct mxq_matrix of_x = {x, MXQ_BF16, ROWS, COLS, COLS};
+    const struct mxq_matrix of_y = {y, MXQ_BF16, COLS, ROWS, ROWS};
+    struct mxq_quantize_options o = MXQ_QUANTIZE_OPTIONS;
+    for (size_t i = 0; i < 4; i++) {
+        const struct mxq_format f = i / 2 ? mxq_mxfp4 : mxq_mxfp8_e4m3;
+        for (int k = 0; k < 2; k++) {
+            const size_t rows = k ? COLS : ROWS, cols = k ? ROWS : COLS;
+            struct output *outputs[2] = {&found[k], &wanted[k]};
+            for (int j = 0; j < 2; j++) {
+                prepare(outputs[j], &f, rows, cols, line_gap(&f, cols));
+                outputs[j]->q.elements += i % 2;
+            }
+        }
+        t.cases++;
+        o.parallel = parallel;
+        int is_wrong = mxq_quantize_both(&found[0].q, &found[1].q, &of_x, &o, NULL) != MXQ_OK;
+        o.parallel = NULL;
+        is_wrong |= mxq_quantize(&wanted[0].q, &of_x, &o, NULL) != MXQ_OK;
+        is_wrong |= mxq_quantize(&wanted[1].q, &of_y, &o, NULL) != MXQ_OK;
+        if (is_wrong)
+            tally_fail(&t, "%s: refused", mxq_isa());
+        else if (!is_same(&found[0], &wanted[0]) || !is_same(&found[1], &wanted[1]))
+            tally_fail(&t, "%s, element %d, %zu bytes beside a line", mxq_isa(), (int)f.element,
+                       i % 2);
+    }
+    free(x);
+    failed |= tally_end(&t);
+}
+
 /* ------------------------------------------- Errors -------------------------------------------- */
 
 static struct tally errors = {"errors", 0, 0};
@@ -293,6 +340,7 @@ int main(void)
         printf("%s\n", isa.name);
         test_one_pass(&parallel, 200);
         test_all_formats(&parallel, 100);
+        test_large(&parallel);
     }
     if (mxq_set_isa(NULL))
         failed = 1;

@@ -28,6 +28,8 @@ struct columns {
     size_t elements_stride;
     uint8_t *scale;
     size_t scale_stride;
+    const struct mxq_ahead *ahead;
+    size_t asked; /* lines of it, until now */
 };
 
 static void gather_column(unsigned char *values, const struct columns *c, size_t lane,
@@ -116,15 +118,33 @@ MXQ_INLINE void store_columns(const struct columns *c, const vec quads[MXQ_BLOCK
         memcpy(c->elements + lane * c->elements_stride, codes + lane * bytes, bytes);
 }
 
+/* The share of these columns. */
+MXQ_INLINE size_t lines_ahead(const struct columns *c)
+{
+    return c->ahead ? c->ahead->lines * VEC_LANES / 16 : 0;
+}
+
+/* What is asked for next lies together. */
+MXQ_INLINE size_t offset_ahead(const struct columns *c)
+{
+    return c->ahead ? c->asked / c->ahead->row_lines * c->ahead->stride_bytes +
+                          c->asked % c->ahead->row_lines * 64
+                    : 0;
+}
+
 /* Packs columns, and returns amax of the columns `next` bytes further on: the machine overlaps the two. */
 MXQ_INLINE vec pack_columns(const struct columns *c, struct pack_group g, size_t next,
                             const struct mxq_element_info *e, enum mxq_type type)
 {
     const vec bias = vec_column_bias(g.bias);
     const unsigned char *x = c->x;
+    const size_t lines = lines_ahead(c), offset = offset_ahead(c);
     vec quads[MXQ_BLOCK / 4], amax = vec_set1(0);
+    size_t asked = 0;
     for (size_t i = 0; i < MXQ_BLOCK / 4; i++, x += 4 * c->x_stride_bytes) {
         vec value[4], t[4];
+        for (; asked < lines * (i + 1) / (MXQ_BLOCK / 4); asked++)
+            prefetch_at(c->ahead->first, offset + asked * 64);
         UNROLL
         for (size_t k = 0; k < 4; k++) {
             const unsigned char *row = x + k * c->x_stride_bytes;
@@ -164,11 +184,13 @@ MXQ_INLINE vec quantize_columns(const struct columns *c, vec amax, size_t next,
 
 #define COLUMNS_KERNEL(name, element, type)                                                        \
     void name(uint8_t *elements, size_t elements_stride, uint8_t *scale, size_t scale_stride,      \
-              const void *x, size_t x_stride, size_t groups, const struct mxq_scale_rule *rule)    \
+              const void *x, size_t x_stride, size_t groups, const struct mxq_scale_rule *rule,    \
+              const struct mxq_ahead *ahead)                                                       \
     {                                                                                              \
         const size_t step = VEC_LANES * type_bytes(type);                                          \
         struct columns c = {                                                                       \
-            x, x_stride * type_bytes(type), elements, elements_stride, scale, scale_stride};       \
+            x, x_stride * type_bytes(type), elements, elements_stride, scale, scale_stride, ahead, \
+            0};                                                                                    \
         vec amax = groups ? columns_amax(&c, type) : vec_set1(0);                                  \
         for (size_t left = 16 / VEC_LANES * groups; left; left--) {                                \
             amax = quantize_columns(&c, amax, left > 1 ? step : 0, rule, &mxq_elements[element],   \
@@ -176,6 +198,7 @@ MXQ_INLINE vec quantize_columns(const struct columns *c, vec amax, size_t next,
             c.x += step;                                                                           \
             c.elements += VEC_LANES * elements_stride;                                             \
             c.scale += VEC_LANES * scale_stride;                                                   \
+            c.asked += lines_ahead(&c);                                                            \
         }                                                                                          \
     }
 

@@ -25,8 +25,10 @@ MXQ_INLINE void quantize_columns(uint8_t *elements, size_t elements_stride, uint
 
 #define COLUMNS_KERNEL(name, element, type)                                                        \
     void name(uint8_t *elements, size_t elements_stride, uint8_t *scale, size_t scale_stride,      \
-              const void *x, size_t x_stride, size_t groups, const struct mxq_scale_rule *rule)    \
+              const void *x, size_t x_stride, size_t groups, const struct mxq_scale_rule *rule,    \
+              const struct mxq_ahead *ahead)                                                       \
     {                                                                                              \
+        (void)ahead;                                                                               \
         quantize_columns(elements, elements_stride, scale, scale_stride, x, x_stride, groups,      \
                          rule, element, type);                                                     \
     }
