@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* both.c -- mxq_quantize_both(): a matrix and its transpose, quantized from one read.
  *
- * Where one pass over a block does all, 32 rows of a tile of x go through the kernel for rows, which
+ * Where one pass over a block does all and it pays, 32 rows of a tile of x go through the kernel for rows, which
  * brings them into the cache, and then through the one for columns.  All else is two passes of
  * mxq_quantize(), the second of which reads x across its rows. */
 #include <string.h>
@@ -203,6 +203,17 @@ static void quantize_strip(void *context, size_t index)
     mxq_fpenv_leave(fpenv);
 }
 
+static int is_beyond_caches(const struct mxq_matrix *x)
+{
+    return x->rows * x->cols >= STREAMED_BYTES;
+}
+
+/* Rows in tiles are short runs, which cost more than a second read from a cache, or of narrow values. */
+static int saves_by_one_read(const struct mxq_matrix *x)
+{
+    return x->type == MXQ_F32 && is_beyond_caches(x);
+}
+
 /* Columns in one pass, and with them rows, unless they are NULL. */
 static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quantized *rows,
                            const struct mxq_quantized *cols, const struct mxq_matrix *x,
@@ -219,7 +230,7 @@ static void quantize_tiles(const struct mxq_kernels *row, const struct mxq_quant
     b.of_cols = mxq_one_pass_of(row, &cols->format, x->type, o->scale_mode);
     b.tile_rows = b.of_cols.element->bits == 4 ? 2 * MXQ_LINE : MXQ_LINE;
     b.tasks_across = (x->cols - 1) / TILE_COLS + 1;
-    b.streams = x->rows * x->cols >= STREAMED_BYTES;
+    b.streams = is_beyond_caches(x);
     mxq_for_each_task(o->parallel, ((x->rows - 1) / TASK_ROWS + 1) * b.tasks_across, quantize_strip,
                       &b);
 }
@@ -288,7 +299,7 @@ enum mxq_status mxq_quantize_both(const struct mxq_quantized *rows,
             return status;
     }
     const int has_rows_in_tiles =
-        rows && cols && mxq_is_one_pass(&rows->format, &o) && !o.statistics;
+        rows && cols && saves_by_one_read(x) && mxq_is_one_pass(&rows->format, &o) && !o.statistics;
     const int is_in_tiles = cols && mxq_is_one_pass(&cols->format, &o) && (rows || !o.statistics);
     if (rows && !(is_in_tiles && has_rows_in_tiles)) {
         mxq_quantize_checked(row, rows, x, 0, &o);
