@@ -120,6 +120,9 @@ enum mxq_status mxq_check_finite(const struct mxq_kernels *row, const struct mxq
  * miss, near enough to stay in L1 with both tiles. */
 #define NEAR 6144
 
+/* The same while a span is measured, which takes longer than to quantize it, and more of L1. */
+#define MEASURE_AHEAD 8192
+
 /* The sums of a task. */
 struct partial {
     double xx, yy, ee, max_error, amax;
@@ -411,7 +414,8 @@ static void measure_span(const struct quantize *c, const struct span *s, struct 
         for (size_t i = 0; i < 4 * s->blocks; i++)
             limits[i] = c->element->max * by.value[8 * i >> by.shift] * c->tensor_scale;
     }
-    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks, 0);
+    c->kernels->measure[c->x->type](sums, s->x, y, limits, s->blocks,
+                                    c->is_fused ? MEASURE_AHEAD : 0);
 }
 
 /* ------------------------------------------- A tile --------------------------------------------- */
@@ -425,8 +429,8 @@ static void store_span(const struct quantize *c, const struct tile *t, const str
     uint8_t padded[MXQ_SPAN];
     uint8_t *elements = s->count % MXQ_BLOCK ? padded : to;
     if (c->is_fused)
-        c->kernels->quantize[q->format.element][c->x->type](elements, scales, s->x, s->blocks,
-                                                            &c->rule, mxq_ahead(c->x->type));
+        c->kernels->quantize[q->format.element][c->x->type](
+            elements, scales, s->x, s->blocks, &c->rule, c->partials ? 0 : mxq_ahead(c->x->type));
     else
         make_elements(c, t, s, elements);
     if (elements != to)
