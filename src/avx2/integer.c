@@ -109,19 +109,9 @@ MXQ_INLINE void panel_blocks(unsigned char *w, const uint8_t *elements, const ui
             else
                 widen_int8_pair(w + pair * PAIR_BYTES, elements);
         }
-        for (size_t v = 0; v < DOT_VECTORS; v++)
-            vec_store(
-                w + AT_W_FACTORS + v * VEC_BYTES,
-                vec_sll(vec_sub(vec_load_u8(scales + v * VEC_LANES), vec_set1((uint32_t)is_e2m1)),
-                        23));
+        store_factors(w, scales, is_e2m1);
     }
 }
 
-#define PANEL_KERNEL(name, element)                                                                \
-    void name(void *w, const uint8_t *elements, const uint8_t *scales, size_t blocks)              \
-    {                                                                                              \
-        panel_blocks(w, elements, scales, blocks, element);                                        \
-    }
-
-PANEL_KERNEL(mxq_panel_int8_e2m1_avx2, MXQ_PACKED_E2M1)
-PANEL_KERNEL(mxq_panel_int8_int8_avx2, MXQ_PACKED_INT8)
+INTEGER_PANEL_KERNEL(mxq_panel_int8_e2m1_avx2, MXQ_PACKED_E2M1)
+INTEGER_PANEL_KERNEL(mxq_panel_int8_int8_avx2, MXQ_PACKED_INT8)

@@ -94,18 +94,10 @@ MXQ_INLINE void panel_blocks(unsigned char *w, const uint8_t *elements, const ui
             sum = _mm512_dpbusd_epi32(sum, offset, integers);
             vec_store(w + quad * QUAD_BYTES, integers);
         }
-        const vec exponent =
-            vec_sub(vec_load_u8(scales + b * MXQ_PANEL), vec_set1((uint32_t)is_e2m1));
         vec_store(w + AT_CORRECTIONS, vec_sub(vec_set1(0), sum));
-        vec_store(w + AT_FACTORS, vec_sll(exponent, 23));
+        store_factors(w, scales + b * MXQ_PANEL, is_e2m1);
     }
 }
 
-#define PANEL_KERNEL(name, element)                                                                \
-    void name(void *w, const uint8_t *elements, const uint8_t *scales, size_t blocks)              \
-    {                                                                                              \
-        panel_blocks(w, elements, scales, blocks, element);                                        \
-    }
-
-PANEL_KERNEL(mxq_panel_int8_e2m1_avx512, MXQ_PACKED_E2M1)
-PANEL_KERNEL(mxq_panel_int8_int8_avx512, MXQ_PACKED_INT8)
+INTEGER_PANEL_KERNEL(mxq_panel_int8_e2m1_avx512, MXQ_PACKED_E2M1)
+INTEGER_PANEL_KERNEL(mxq_panel_int8_int8_avx512, MXQ_PACKED_INT8)

@@ -125,4 +125,22 @@ MXQ_INLINE void gemm_tile(float *y, size_t y_stride, const unsigned char *x, siz
     }
 }
 
+/* -------------------------------------------- Panels ------------------------------------------- */
+
+/* The factors of a sub-block of a panel, whose E2M1 values are doubled. */
+MXQ_INLINE void store_factors(unsigned char *w, const uint8_t *scales, const int is_e2m1)
+{
+    for (size_t v = 0; v < DOT_VECTORS; v++) {
+        const vec field = vec_sub(vec_load_u8(scales + v * VEC_LANES), vec_set1((uint32_t)is_e2m1));
+        vec_store(w + AT_W_FACTORS + v * VEC_BYTES, vec_sll(field, 23));
+    }
+}
+
+/* Of a panel_blocks() that takes the element. */
+#define INTEGER_PANEL_KERNEL(name, element)                                                        \
+    void name(void *w, const uint8_t *elements, const uint8_t *scales, size_t blocks)              \
+    {                                                                                              \
+        panel_blocks(w, elements, scales, blocks, element);                                        \
+    }
+
 #endif
