@@ -29,9 +29,9 @@ enum factor_pace { PACE_EIGHTS, PACE_VECTORS, PACE_STEPS };
 
 MXQ_INLINE enum factor_pace pace_of(unsigned shift)
 {
-    return VEC_LANES > 8 && shift == 3 ? PACE_EIGHTS
-           : FACTOR_STEP >> shift > 1  ? PACE_VECTORS
-                                       : PACE_STEPS;
+    return VEC_LANES > 8 && shift == 3        ? PACE_EIGHTS
+           : (size_t)FACTOR_STEP >> shift > 1 ? PACE_VECTORS
+                                              : PACE_STEPS;
 }
 
 /* The factors of vector k of the step that begins with value i. */
