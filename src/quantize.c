@@ -157,10 +157,10 @@ struct quantize {
 /* A tile in work. */
 struct tile {
     size_t row, rows, col, cols;
-    size_t blocks; /* side by side */
-    size_t sought_rows,
-        sought_cols; /* where amax was looked for: rows, and columns of the next one */
-    size_t ahead;    /* what to ask for while it is packed: so many bytes behind what is packed */
+    size_t blocks;      /* side by side */
+    size_t sought_rows; /* where amax was looked for */
+    size_t sought_cols; /* and where in the next row */
+    size_t ahead; /* what to ask for while it is packed: so many bytes behind what is packed */
     uint32_t amax[TILE_FACTORS];
     uint8_t codes[TILE_FACTORS]; /* E8M0 */
     float by[TILE_FACTORS];      /* other scales: what quantizing divides by, or multiplies by */
@@ -292,7 +292,7 @@ static void join_pieces(const struct quantize *c, struct tile *t)
     }
 }
 
-/* The same from outside, for the blocks of a tile. */
+/* amax from outside, for the blocks of a tile. */
 static void take_amax(const struct quantize *c, struct tile *t)
 {
     const struct mxq_quantize_options *o = c->options;
@@ -676,6 +676,7 @@ static void quantize_in_tiles(struct quantize *c)
         store_tensor_scale(c);
     c->partials = c->options->statistics ? partials : NULL;
     const size_t tasks = (c->tiles + c->task_tiles - 1) / c->task_tiles;
+    /* Without threads all is one run, in which every tile but the first has one before it. */
     if (c->options->parallel)
         mxq_for_each_task(c->options->parallel, tasks, quantize_task, c);
     else
